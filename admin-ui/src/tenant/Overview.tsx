@@ -1,0 +1,61 @@
+import { Badge, Group, List, Progress, Stack, Text, Title } from "@mantine/core"
+import { useQuery } from "@tanstack/react-query"
+import { Result } from "../Result"
+import { own, type PhoneNumber, type Tenant, type Usage } from "./queries"
+
+export function Overview() {
+  return (
+    <Stack gap="xl">
+      <Result query={useQuery(own.tenant())}>{(tenant) => <Company tenant={tenant} />}</Result>
+      <section aria-labelledby="usage">
+        <Title order={2} size="h4" id="usage" mb="sm">
+          This period
+        </Title>
+        <Result query={useQuery(own.usage())}>{(usage) => <UsageBar usage={usage} />}</Result>
+      </section>
+      <section aria-labelledby="numbers">
+        <Title order={2} size="h4" id="numbers" mb="sm">
+          Phone numbers
+        </Title>
+        <Result query={useQuery(own.numbers())}>{(page) => <Numbers items={page.items} />}</Result>
+      </section>
+    </Stack>
+  )
+}
+
+function Company({ tenant }: { tenant: Tenant }) {
+  return (
+    <Group>
+      <Title order={2}>{tenant.company_name}</Title>
+      <Badge variant="default">{tenant.subscription_status}</Badge>
+      <Text c="dimmed" tt="capitalize">
+        {tenant.plan_tier}
+      </Text>
+    </Group>
+  )
+}
+
+function UsageBar({ usage }: { usage: Usage }) {
+  return (
+    <Stack gap="xs">
+      <Text>
+        {usage.calls} of {usage.limit ?? "unlimited"} calls
+      </Text>
+      <Progress value={Math.min(usage.percentage, 100)} aria-label="Share of the calls used" />
+    </Stack>
+  )
+}
+
+function Numbers({ items }: { items: PhoneNumber[] }) {
+  if (items.length === 0)
+    return <Text c="dimmed">None yet. We are setting yours up and will write to you.</Text>
+  return (
+    <List listStyleType="none">
+      {items.map((number) => (
+        <List.Item key={number.id}>
+          {number.e164} <Badge variant="default">{number.status}</Badge> {number.is_primary && "primary"}
+        </List.Item>
+      ))}
+    </List>
+  )
+}

@@ -1,0 +1,32 @@
+import { queryOptions } from "@tanstack/react-query"
+import { api, type Page } from "../api"
+
+export type Tenant = {
+  slug: string
+  company_name: string
+  plan_tier: string
+  subscription_status: string
+  timezone: string
+}
+
+/** The open usage period. */
+export type Usage = {
+  calls: number
+  limit: number | null
+  percentage: number
+  period_start: string
+  period_end: string
+}
+
+export type PhoneNumber = { id: string; e164: string; status: string; is_primary: boolean }
+
+export const own = {
+  tenant: () => queryOptions({ queryKey: ["tenant"], queryFn: () => api<Tenant>("/api/tenant") }),
+  usage: () =>
+    queryOptions({ queryKey: ["tenant", "usage"], queryFn: () => api<Usage>("/api/tenant/usage") }),
+  numbers: () =>
+    queryOptions({
+      queryKey: ["tenant", "numbers"],
+      queryFn: () => api<Page<PhoneNumber>>("/api/tenant/numbers"),
+    }),
+}
