@@ -1,0 +1,297 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// controlError is the control API's error: {"error":{"code","message"}}.
+type controlError struct {
+	Status  int    `json:"-"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+func (e *controlError) Error() string { return e.Message }
+
+func writeControlError(w http.ResponseWriter, e *controlError) {
+	writeJSON(w, e.Status, map[string]any{"error": e})
+}
+
+type controlHandler func(r *http.Request) (status int, body any, err error)
+
+// guard lets only our own host names and origins in. A page of another site cannot reach the sandbox by pointing
+// its own name at 127.0.0.1 (DNS rebinding), nor post to it from a browser.
+func (s *Sandbox) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.ownHost(r.Host) {
+			writeControlError(w, &controlError{http.StatusMisdirectedRequest, "wrong_host", "the sandbox does not answer to this Host"})
+			return
+		}
+		if origin := r.Header.Get("Origin"); origin != "" {
+			if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
+				writeControlError(w, &controlError{http.StatusForbidden, "wrong_origin", "the sandbox takes no requests from other sites"})
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Sandbox) ownHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return s.hosts[strings.ToLower(strings.Trim(host, "[]"))]
+}
+
+// control guards h, insists on JSON for what is posted, and writes what h returns.
+func (s *Sandbox) control(h controlHandler) http.Handler {
+	return s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodDelete {
+			if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+				writeControlError(w, &controlError{415, "json_only", "send Content-Type: application/json"})
+				return
+			}
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		status, body, err := h(r)
+		var known *controlError
+		switch {
+		case errors.As(err, &known):
+			writeControlError(w, known)
+		case err != nil:
+			slog.ErrorContext(r.Context(), "sandbox", "error", err)
+			writeControlError(w, &controlError{500, "internal", "the sandbox failed; its log says why"})
+		case body == nil:
+			w.WriteHeader(status)
+		default:
+			writeJSON(w, status, body)
+		}
+	}))
+}
+
+// items is what every list answers, newest first. ?limit= shortens it.
+func items[T any](r *http.Request, all []T) (int, any, error) {
+	if raw := r.URL.Query().Get("limit"); raw != "" {
+		n, err := strconv.Atoi(raw)
+		if err != nil || n < 0 {
+			return 0, nil, &controlError{422, "invalid", "limit must be a number"}
+		}
+		all = all[:min(n, len(all))]
+	}
+	return 200, map[string]any{"items": all}, nil
+}
+
+func decode(r *http.Request, into any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return &controlError{422, "invalid", "the body is not what is wanted: " + strings.TrimPrefix(err.Error(), "json: ")}
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return &controlError{422, "invalid", "the body must be one JSON object"}
+	}
+	return nil
+}
+
+// controlEmails filters by ?to= (a whole address, any case) and ?subject= (a part of it).
+func (s *Sandbox) controlEmails(r *http.Request) (int, any, error) {
+	to, subject := r.URL.Query().Get("to"), strings.ToLower(r.URL.Query().Get("subject"))
+	return items(r, slices.DeleteFunc(s.Emails(), func(e Email) bool {
+		return to != "" && !slices.ContainsFunc(e.To, func(a string) bool {
+			return strings.EqualFold(a, to) || strings.HasSuffix(strings.ToLower(a), "<"+strings.ToLower(to)+">")
+		}) || !strings.Contains(strings.ToLower(e.Subject), subject)
+	}))
+}
+
+func (s *Sandbox) controlEmail(r *http.Request) (int, any, error) {
+	e, ok := s.emailByID(r.PathValue("id"))
+	if !ok {
+		return 0, nil, &controlError{404, "not_found", "there is no such email"}
+	}
+	return 200, e, nil
+}
+
+func (s *Sandbox) controlNumbers(r *http.Request) (int, any, error)  { return items(r, s.Numbers()) }
+func (s *Sandbox) controlMessages(r *http.Request) (int, any, error) { return items(r, s.Messages()) }
+func (s *Sandbox) controlCalls(r *http.Request) (int, any, error)    { return items(r, s.Calls()) }
+func (s *Sandbox) controlFaults(r *http.Request) (int, any, error)   { return items(r, s.Faults()) }
+
+// controlAddNumber takes the fields of Number; only phone_number is needed.
+func (s *Sandbox) controlAddNumber(r *http.Request) (int, any, error) {
+	var n Number
+	if err := decode(r, &n); err != nil {
+		return 0, nil, err
+	}
+	if !e164(n.PhoneNumber) {
+		return 0, nil, &controlError{422, "invalid", "phone_number must be in E.164 form, such as " + haiecNumber}
+	}
+	if _, owned := s.owned(n.PhoneNumber); owned {
+		return 0, nil, &controlError{409, "owned", n.PhoneNumber + " is owned already"}
+	}
+	n, err := s.AddNumber(n)
+	return 201, n, err
+}
+
+// inbound is a customer's message or call.
+type inbound struct {
+	To   string `json:"to"`
+	From string `json:"from"`
+	Body string `json:"body"`
+}
+
+func (s *Sandbox) decodeInbound(r *http.Request) (inbound, Number, error) {
+	var in inbound
+	if err := decode(r, &in); err != nil {
+		return in, Number{}, err
+	}
+	if !e164(in.To) || !e164(in.From) {
+		return in, Number{}, &controlError{422, "invalid", "to and from must be numbers in E.164 form"}
+	}
+	n, owned := s.owned(in.To)
+	if !owned {
+		return in, n, &controlError{404, "not_owned", in.To + " is not owned here"}
+	}
+	return in, n, nil
+}
+
+// webhookForm has the fields that Twilio sends for messages and calls alike.
+func (s *Sandbox) webhookForm(in inbound) url.Values {
+	return url.Values{
+		"AccountSid": {s.accountSID}, "ApiVersion": {"2010-04-01"}, "From": {in.From}, "To": {in.To},
+		"FromCountry": {"US"}, "ToCountry": {"US"},
+	}
+}
+
+// controlReceiveMessage plays a customer's SMS: it is kept, and sent to the number's sms_url. A receiver that is absent
+// shows in the answer's webhook.
+func (s *Sandbox) controlReceiveMessage(r *http.Request) (int, any, error) {
+	in, n, err := s.decodeInbound(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	m := Message{Direction: "inbound", From: in.From, To: in.To, Body: in.Body, Status: "received", CreatedAt: s.now().UTC()}
+	s.mu.Lock()
+	m.SID = "SM" + s.nextHex("message")
+	err = s.commit(entry{Message: &m})
+	s.mu.Unlock()
+	if err != nil {
+		return 0, nil, err
+	}
+	form := s.webhookForm(in)
+	form.Set("MessageSid", m.SID)
+	form.Set("SmsMessageSid", m.SID)
+	form.Set("SmsSid", m.SID)
+	form.Set("SmsStatus", "received")
+	form.Set("Body", in.Body)
+	form.Set("NumMedia", "0")
+	form.Set("NumSegments", "1")
+	m.Webhook = s.deliver(r.Context(), n.SMSMethod, n.SMSURL, form)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return 201, m, s.commit(entry{Message: &m})
+}
+
+// controlReceiveCall rings a number: the call is kept, and the TwiML that the number's voice_url answers with it.
+func (s *Sandbox) controlReceiveCall(r *http.Request) (int, any, error) {
+	in, n, err := s.decodeInbound(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	c := Call{Direction: "inbound", From: in.From, To: in.To, Status: "ringing", NumberSID: n.SID, CreatedAt: s.now().UTC()}
+	s.mu.Lock()
+	c.SID = "CA" + s.nextHex("call")
+	err = s.commit(entry{Call: &c})
+	s.mu.Unlock()
+	if err != nil {
+		return 0, nil, err
+	}
+	form := s.webhookForm(in)
+	form.Set("CallSid", c.SID)
+	form.Set("CallStatus", "ringing")
+	form.Set("Direction", "inbound")
+	form.Set("Caller", in.From)
+	form.Set("Called", in.To)
+	hook := s.deliver(r.Context(), n.VoiceMethod, n.VoiceURL, form)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, now := range slices.Backward(s.state.Calls) { // the receiver may have changed it meanwhile
+		if now.SID == c.SID {
+			c = now
+			break
+		}
+	}
+	c.Webhook = hook
+	if hook.Status == 200 {
+		c.TwiML = hook.Body
+	}
+	if c.Status == "ringing" {
+		c.Status = "in-progress"
+		if hook.Status != 200 {
+			now := s.now().UTC()
+			c.Status, c.EndedAt = "failed", &now
+		}
+	}
+	return 201, c, s.commit(entry{Call: &c})
+}
+
+// controlAddFault takes the fields of Fault.
+func (s *Sandbox) controlAddFault(r *http.Request) (int, any, error) {
+	var f Fault
+	if err := decode(r, &f); err != nil {
+		return 0, nil, err
+	}
+	f, err := s.AddFault(f)
+	if err != nil {
+		return 0, nil, &controlError{422, "invalid", err.Error()}
+	}
+	return 201, f, nil
+}
+
+func (s *Sandbox) controlClearFaults(r *http.Request) (int, any, error) {
+	id := r.PathValue("id")
+	if !s.ClearFaults(id) && id != "" {
+		return 0, nil, &controlError{404, "not_found", "there is no such fault"}
+	}
+	return 204, nil, nil
+}
+
+// Requests is the journal of vendor requests, newest first.
+func (s *Sandbox) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return newestFirst(s.requests)
+}
+
+// controlRequests filters by ?service= and ?match= (as a fault's).
+func (s *Sandbox) controlRequests(r *http.Request) (int, any, error) {
+	f := Fault{Service: r.URL.Query().Get("service"), Match: r.URL.Query().Get("match")}
+	return items(r, slices.DeleteFunc(s.Requests(), func(q Request) bool { return !f.matches(q.Service, q.Method+" "+q.Path) }))
+}
+
+// Reset forgets everything but the count that keeps SIDs unique: numbers, mails, messages, calls, faults and the journal.
+func (s *Sandbox) Reset() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults, s.requests = nil, nil
+	return s.commit(entry{Reset: true})
+}
+
+func (s *Sandbox) controlReset(*http.Request) (int, any, error) { return 204, nil, s.Reset() }
+
+func (s *Sandbox) controlNotFound(r *http.Request) (int, any, error) {
+	return 0, nil, &controlError{404, "not_found", fmt.Sprintf("there is no %s %s here", r.Method, r.URL.Path)}
+}
