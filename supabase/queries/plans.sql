@@ -1,0 +1,2 @@
+-- name: ListPlans :many
+select * from plans order by position, tier;
