@@ -6,7 +6,7 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
-GOBUILD := go build -buildvcs=false -trimpath -ldflags "-X main.version=$(VERSION)"
+GOBUILD := go build -buildvcs=false -ldflags "-X main.version=$(VERSION)"
 NPM_CI  := npm ci --no-audit --no-fund --loglevel=error
 UI      := $(filter-out admin-ui/node_modules admin-ui/dist admin-ui/%.go,$(wildcard admin-ui/*)) $(shell find admin-ui/src -type f)
 

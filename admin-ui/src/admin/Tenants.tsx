@@ -56,15 +56,19 @@ export function Tenants() {
           )
         }
       </Result>
-      <Modal
-        opened={adding}
-        onClose={add.close}
-        title="New tenant"
-        size="lg"
-        closeButtonProps={{ "aria-label": "Close" }}
-      >
-        <QuickAdd onDone={() => void queries.invalidateQueries({ queryKey: tenants.all })} />
-      </Modal>
+      <Modal.Root opened={adding} onClose={add.close} size="lg">
+        <Modal.Overlay />
+        <Modal.Content>
+          {/* No Modal.Header: it would be a second banner beside the page's. */}
+          <Modal.Body pt="md">
+            <Group justify="space-between" mb="sm">
+              <Modal.Title>New tenant</Modal.Title>
+              <Modal.CloseButton aria-label="Close" ml={0} />
+            </Group>
+            <QuickAdd onDone={() => void queries.invalidateQueries({ queryKey: tenants.all })} />
+          </Modal.Body>
+        </Modal.Content>
+      </Modal.Root>
     </Stack>
   )
 }
