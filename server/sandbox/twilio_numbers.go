@@ -261,7 +261,7 @@ func (s *Sandbox) deleteNumber(r *http.Request) (int, any, error) {
 
 func (s *Sandbox) numberResource(n Number) map[string]any {
 	kind := "local"
-	if sold, ok := s.market.find(n.PhoneNumber); ok && sold.tollFree {
+	if s.market.tollFreeCode(n.PhoneNumber) {
 		kind = "toll-free"
 	}
 	return map[string]any{

@@ -2,9 +2,9 @@ package sandbox
 
 import (
 	_ "embed"
-	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -68,12 +68,24 @@ func (m *market) in(a area, tollFree bool) func(yield func(offer) bool) {
 			if exchange%100 == 11 || exchange == 555 || exchange == 976 {
 				continue
 			}
-			o := offer{fmt.Sprintf("+1%s%03d%04d", a.code, exchange, line), a, a.localities[i%uint64(len(a.localities))], tollFree}
-			if o.number != haiecNumber && !yield(o) {
+			number := nanp(a.code, exchange, line)
+			if number != haiecNumber && !yield(offer{number, a, a.localities[i%uint64(len(a.localities))], tollFree}) {
 				return
 			}
 		}
 	}
+}
+
+// nanp spells a North American number in E.164; searches spell hundreds of thousands, too many for fmt.
+func nanp(code string, exchange, line uint64) string {
+	b := [12]byte{'+', '1', code[0], code[1], code[2]}
+	for i := 7; i >= 5; i-- {
+		b[i], exchange = byte('0'+exchange%10), exchange/10
+	}
+	for i := 11; i >= 8; i-- {
+		b[i], line = byte('0'+line%10), line/10
+	}
+	return string(b[:])
 }
 
 // mix is the finaliser of splitmix64: near seeds give far numbers.
@@ -102,6 +114,11 @@ func (m *market) find(number string) (offer, bool) {
 		}
 	}
 	return offer{}, false
+}
+
+func (m *market) tollFreeCode(number string) bool {
+	return strings.HasPrefix(number, "+1") && len(number) == 12 &&
+		slices.ContainsFunc(m.tollFree, func(a area) bool { return a.code == number[2:5] })
 }
 
 func (s *Sandbox) searchLocal(r *http.Request) (int, any, error) {
@@ -134,6 +151,7 @@ func (s *Sandbox) search(r *http.Request, areas []area, tollFree bool) (int, any
 	if err != nil {
 		return 0, nil, err
 	}
+	locality := q.Get("InLocality")
 	found := []map[string]any{}
 	if !strings.EqualFold(country, "US") || page > 0 || q.Get("FaxEnabled") == "true" || q.Get("Beta") == "only" {
 		areas = nil
@@ -150,11 +168,14 @@ func (s *Sandbox) search(r *http.Request, areas []area, tollFree bool) (int, any
 			q.Get("ExcludeLocalAddressRequired") == "true" && a.address == "local" {
 			continue
 		}
+		if len(found) == limit {
+			break
+		}
 		for o := range s.market.in(a, tollFree) {
 			if len(found) == limit {
 				break
 			}
-			if !owned[o.number] && foldFilter(q.Get("InLocality"), o.locality) && pattern.MatchString(o.number[1:]) {
+			if !owned[o.number] && foldFilter(locality, o.locality) && (pattern == nil || pattern.MatchString(o.number[1:])) {
 				found = append(found, o.resource())
 			}
 		}
@@ -174,9 +195,10 @@ func foldFilter(want, have string) bool { return want == "" || strings.EqualFold
 var containsSyntax = regexp.MustCompile(`^\+?[0-9a-zA-Z*%]+\$?$`)
 
 // containsPattern reads Twilio's Contains: digits, letters as on a keypad, * for one digit, % for a run, + and $ as anchors.
+// It is nil for an empty one.
 func containsPattern(contains string) (*regexp.Regexp, error) {
 	if contains == "" {
-		return regexp.Compile("")
+		return nil, nil
 	}
 	known := strings.Trim(contains, "+$*%")
 	if len(contains) < 2 || len(contains) > 16 || len(known) < 2 || !containsSyntax.MatchString(contains) {
