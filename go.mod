@@ -71,4 +71,5 @@ require (
 	google.golang.org/protobuf v1.36.11 // indirect
 	pgregory.net/rapid v1.3.0 // indirect
 	riverqueue.com/riverui v0.22.0 // indirect
+	rsc.io/qr v0.2.0 // indirect
 )
