@@ -13,11 +13,6 @@ import (
 	"strings"
 )
 
-// ContentSecurityPolicy is what the pages need and no more: Mantine writes <style> elements, nothing else is inline.
-const ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; " +
-	"img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-
 // Page is one of the app's entries.
 type Page string
 

@@ -51,12 +51,16 @@ type Config struct {
 	OpenAIAPIKey  Secret `env:"OPENAI_API_KEY" doc:"OpenAI key, sk-…"`
 	OpenAIBaseURL string `env:"OPENAI_BASE_URL" check:"url" doc:"Replaces OpenAI's API address (the sandbox sets it)."`
 
-	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" want:"networks such as 172.16.0.0/12,fdaa::/16" doc:"Networks whose CLIENT_IP_HEADER is believed."`
-	ClientIPHeader string         `env:"CLIENT_IP_HEADER" envDefault:"Fly-Client-IP" check:"header" doc:"Header in which a trusted proxy puts the caller's address."`
-	RateLimitIP    int            `env:"RATE_LIMIT_IP" envDefault:"600" want:"a whole number" check:"positive" doc:"Requests a minute from one address, per process."`
-	RateLimitUser  int            `env:"RATE_LIMIT_USER" envDefault:"600" want:"a whole number" check:"positive" doc:"Requests a minute by one signed-in person, per process."`
-	RateLimitKey   int            `env:"RATE_LIMIT_KEY" envDefault:"600" want:"a whole number" check:"positive" doc:"Requests a minute with one API key, per process."`
-	DrainTimeout   time.Duration  `env:"DRAIN_TIMEOUT" envDefault:"25s" want:"a duration such as 25s" check:"positive" doc:"How long requests and jobs may finish after SIGTERM; keep it under the platform's kill time-out."`
+	SessionKey          Secret         `env:"SESSION_KEY" need:"serve" check:"long" doc:"Signs cookies; the same on every web process: openssl rand -hex 32."`
+	TrustedProxies      []netip.Prefix `env:"TRUSTED_PROXIES" want:"networks such as 172.16.0.0/12,fdaa::/16" doc:"Networks whose CLIENT_IP_HEADER and REQUEST_ID_HEADER are believed."`
+	ClientIPHeader      string         `env:"CLIENT_IP_HEADER" envDefault:"Fly-Client-IP" check:"header" doc:"Header in which a trusted proxy puts the caller's address."`
+	RequestIDHeader     string         `env:"REQUEST_ID_HEADER" envDefault:"Fly-Request-Id" check:"header" doc:"Header in which a trusted proxy puts the request's id."`
+	RateLimitIP         int            `env:"RATE_LIMIT_IP" envDefault:"600" want:"a whole number" check:"positive" doc:"Requests a minute from one address, per process."`
+	RateLimitUser       int            `env:"RATE_LIMIT_USER" envDefault:"600" want:"a whole number" check:"positive" doc:"Requests a minute by one signed-in person, per process."`
+	RateLimitKey        int            `env:"RATE_LIMIT_KEY" envDefault:"600" want:"a whole number" check:"positive" doc:"Requests a minute with one API key, per process."`
+	RateLimitAuth       int            `env:"RATE_LIMIT_AUTH" envDefault:"60" want:"a whole number" check:"positive" doc:"Sign-ins, signups and recoveries a minute from one address, per process."`
+	RateLimitOnboarding int            `env:"RATE_LIMIT_ONBOARDING" envDefault:"30" want:"a whole number" check:"positive" doc:"Onboarding requests a minute from one address, per process."`
+	DrainTimeout        time.Duration  `env:"DRAIN_TIMEOUT" envDefault:"25s" want:"a duration such as 25s" check:"positive" doc:"How long requests and jobs may finish after SIGTERM; keep it under the platform's kill time-out."`
 
 	CostNumberMonth    float64 `env:"COST_NUMBER_MONTH" envDefault:"1.15" want:"US dollars, e.g. 1.15" check:"cost" doc:"US dollars a phone number costs per month."`
 	CostIncomingMinute float64 `env:"COST_INCOMING_MINUTE" envDefault:"0.0085" want:"US dollars, e.g. 0.0085" check:"cost" doc:"US dollars per minute of an incoming call."`

@@ -23,6 +23,7 @@ func enough() map[string]string {
 		"SUPABASE_URL":         "https://abcd.supabase.co/",
 		"SUPABASE_KEY":         "sb_publishable_x",
 		"SUPABASE_SERVICE_KEY": "sb_secret_x",
+		"SESSION_KEY":          strings.Repeat("k", 32),
 	}
 }
 
@@ -118,6 +119,7 @@ func TestLoadConfigNamesTheVariableAndTheMend(t *testing.T) {
 		{"RESEND_API_KEY", "hunter2", "RESEND_FROM_EMAIL is not set"},
 		{"ADMIN_EMAIL", "nobody", "must be an e-mail address"},
 		{"TRUSTED_PROXIES", "10.0.0.0", "TRUSTED_PROXIES must be networks such as"},
+		{"SESSION_KEY", "hunter2", "must have 32 characters"},
 		{"RATE_LIMIT_IP", "0", "must be more than zero"},
 		{"DRAIN_TIMEOUT", "25", "DRAIN_TIMEOUT must be a duration such as 25s"},
 		{"COST_SMS", "-1", "must not be negative"},
@@ -156,7 +158,7 @@ func TestSecretsArePrintedNowhere(t *testing.T) {
 	}
 	slog.New(slog.NewTextHandler(&out, nil)).Info("config", "cfg", cfg, "token", cfg.TwilioAuthToken)
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("config", "cfg", cfg, "token", cfg.TwilioAuthToken)
-	for _, secret := range []string{"hunter2", fmt.Sprintf("%x", "hunter2"), ":pw@"} {
+	for _, secret := range []string{"hunter2", fmt.Sprintf("%x", "hunter2"), ":pw@", "kkkk"} {
 		if strings.Contains(out.String(), secret) {
 			t.Errorf("%s was printed in %s", secret, &out)
 		}

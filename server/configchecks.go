@@ -41,6 +41,9 @@ func checks() map[string]func(value string) string {
 			_, err := mail.ParseAddress(v)
 			return problem(err == nil, "must be an e-mail address")
 		},
+		"long": func(v string) string {
+			return problem(len(v) >= 32, "must have 32 characters or more: openssl rand -hex 32")
+		},
 		"header": func(v string) string {
 			return problem(!strings.ContainsAny(v, " :,"), "must be one header name")
 		},
