@@ -51,7 +51,7 @@ type PostgresOptions struct {
 // Postgres is a running embedded server that belongs to this process.
 type Postgres struct {
 	place  place
-	state  state
+	state  clusterState
 	lock   *os.File
 	pid    int
 	exited <-chan struct{}
@@ -169,7 +169,7 @@ func (pg *Postgres) launch(ctx context.Context, opts PostgresOptions, bin string
 		if bytes.Contains(tail.bytes(), []byte("could not bind")) {
 			return fmt.Errorf("127.0.0.1:%d: %w", pg.state.Port, ErrPortInUse)
 		}
-		return fmt.Errorf("start postgres: %w%s", err, lastLine(tail.bytes()))
+		return fmt.Errorf("start postgres: %w%s", err, lastLogLine(tail.bytes()))
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
+	osuser "os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -36,7 +36,7 @@ func serverUser() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}
-	nobody, err := user.Lookup("nobody")
+	nobody, err := osuser.Lookup("nobody")
 	if err != nil {
 		return nil, fmt.Errorf("postgres does not run as root and there is no user nobody: %w", err)
 	}

@@ -97,21 +97,21 @@ func stopLeftover(ctx context.Context, data string) error {
 // choosePort returns want if it is free; for 0, last if that is free, else any free port.
 func choosePort(want, last int) (int, error) {
 	if want != 0 {
-		_, err := freePort(want)
+		_, err := tryPort(want)
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return 0, fmt.Errorf("127.0.0.1:%d: %w", want, ErrPortInUse)
 		}
 		return want, err
 	}
 	if last != 0 {
-		if port, err := freePort(last); err == nil {
+		if port, err := tryPort(last); err == nil {
 			return port, nil
 		}
 	}
-	return freePort(0)
+	return tryPort(0)
 }
 
-func freePort(port int) (int, error) {
+func tryPort(port int) (int, error) {
 	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return 0, err
@@ -146,8 +146,8 @@ func (w *tailWriter) bytes() []byte {
 	return bytes.Clone(w.tail)
 }
 
-// lastLine is ": " and the last line of a program's output, for the end of an error message.
-func lastLine(out []byte) string {
+// lastLogLine is ": " and the last line of a program's output, for the end of an error message.
+func lastLogLine(out []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {
 		return ": " + last

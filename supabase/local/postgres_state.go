@@ -19,15 +19,15 @@ import (
 // bootstrapLogins are the roles of bootstrap.sql that may log in.
 var bootstrapLogins = []string{"postgres", "authenticator", "supabase_auth_admin", "supabase_storage_admin"}
 
-// state is what a cluster folder remembers between runs; its file also marks the folder as ours.
-type state struct {
+// clusterState is what a cluster folder remembers between runs; its file also marks the folder as ours.
+type clusterState struct {
 	Passwords map[string]string `json:"passwords"` // by role
 	Port      int               `json:"port"`      // of the last run
 	Ready     bool              `json:"ready"`     // initdb and the bootstrap went through
 }
 
-func newState() state {
-	s := state{Passwords: map[string]string{}}
+func newClusterState() clusterState {
+	s := clusterState{Passwords: map[string]string{}}
 	for _, role := range append([]string{Superuser, "kestrel_app"}, bootstrapLogins...) {
 		secret := make([]byte, 20)
 		_, _ = rand.Read(secret) // never fails
@@ -36,8 +36,8 @@ func newState() state {
 	return s
 }
 
-func readState(file string) (state, error) {
-	var s state
+func readClusterState(file string) (clusterState, error) {
+	var s clusterState
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return s, err
@@ -49,7 +49,7 @@ func readState(file string) (state, error) {
 }
 
 // write replaces the file in one step, readable by its owner only.
-func (s state) write(file string) error {
+func (s clusterState) write(file string) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
@@ -61,10 +61,10 @@ func (s state) write(file string) error {
 }
 
 // prepare makes the cluster where there is none, or only half of one, and refuses one of another major version.
-func (p place) prepare(ctx context.Context, bin string, owner *syscall.Credential) (state, error) {
-	st, err := readState(p.stateFile())
+func (p place) prepare(ctx context.Context, bin string, owner *syscall.Credential) (clusterState, error) {
+	st, err := readClusterState(p.stateFile())
 	if errors.Is(err, fs.ErrNotExist) {
-		st = newState()
+		st = newClusterState()
 		err = st.write(p.stateFile())
 	}
 	if err != nil {
@@ -116,7 +116,7 @@ func (p place) initdb(ctx context.Context, bin string, owner *syscall.Credential
 	cmd.Dir = p.root
 	cmd.SysProcAttr = serverAttr(owner, false)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w%s", err, lastLine(out))
+		return fmt.Errorf("initdb: %w%s", err, lastLogLine(out))
 	}
 	return nil
 }

@@ -1,0 +1,20 @@
+// Command stop ends the Postgres that the tests share, unless tests are running; `make test` calls it at its end.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"kestrel.ai/supabase/supabasetest"
+)
+
+func main() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := supabasetest.Stop(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
