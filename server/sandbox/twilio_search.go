@@ -20,8 +20,10 @@ var areaCodes string
 
 // area is one area code and the places its numbers belong to.
 type area struct {
-	code, region, lat, lon, postal, address string
-	localities                              []string
+	code, region    string
+	lat, lon        float64
+	postal, address string
+	localities      []string
 }
 
 // offer is one number that can be bought.
@@ -44,7 +46,10 @@ func newMarket(seed uint64) *market {
 	for line := range strings.Lines(areaCodes) {
 		f := strings.SplitN(strings.TrimSpace(line), " ", 7)
 		if len(f) == 7 && f[0] != "#" {
-			m.areas = append(m.areas, area{f[0], f[1], f[2], f[3], f[4], f[5], strings.Split(f[6], ";")})
+			a := area{code: f[0], region: f[1], postal: f[4], address: f[5], localities: strings.Split(f[6], ";")}
+			a.lat, _ = strconv.ParseFloat(f[2], 64) // a test reads every line of the table
+			a.lon, _ = strconv.ParseFloat(f[3], 64)
+			m.areas = append(m.areas, a)
 		}
 	}
 	for _, code := range []string{"833", "844", "855", "866", "877", "888"} {
@@ -144,7 +149,7 @@ func (s *Sandbox) search(r *http.Request, areas []area, tollFree bool) (int, any
 		return 0, nil, err
 	}
 	code := q.Get("AreaCode")
-	if code != "" && !regexp.MustCompile(`^[0-9]{3}$`).MatchString(code) {
+	if code != "" && !areaCodeSyntax.MatchString(code) {
 		return 0, nil, &twilioError{400, 21451, "Invalid AreaCode: " + code}
 	}
 	pattern, err := containsPattern(q.Get("Contains"))
@@ -190,6 +195,9 @@ func (s *Sandbox) search(r *http.Request, areas []area, tollFree bool) (int, any
 	}, nil
 }
 
+// areaCodeSyntax takes less than three digits too: SDKs send the area code as a number, 000 as 0. There are none to sell.
+var areaCodeSyntax = regexp.MustCompile(`^[0-9]{1,3}$`)
+
 func foldFilter(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
 
 var containsSyntax = regexp.MustCompile(`^\+?[0-9a-zA-Z*%]+\$?$`)
@@ -233,7 +241,7 @@ func (o offer) resource() map[string]any {
 	if !o.tollFree {
 		centre := strings.ToUpper(strings.NewReplacer(" ", "", ".", "", "'", "", "-", "").Replace(o.locality))
 		body["locality"], body["region"], body["rate_center"] = o.locality, o.area.region, centre[:min(10, len(centre))]
-		body["latitude"], body["longitude"], body["postal_code"] = o.area.lat+"0000", o.area.lon+"0000", o.area.postal
+		body["latitude"], body["longitude"], body["postal_code"] = o.area.lat, o.area.lon, o.area.postal
 	}
 	return body
 }

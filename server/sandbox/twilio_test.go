@@ -52,7 +52,7 @@ func TestSearch(t *testing.T) {
 		t.Error("the numbers on offer do not follow the seed")
 	}
 
-	for _, none := range []int{999, 111} {
+	for _, none := range []int{0, 999, 111} {
 		if found := r.searchLocal(search().SetAreaCode(none)); len(found) != 0 {
 			t.Errorf("area code %d sells %d numbers", none, len(found))
 		}
