@@ -1,15 +1,29 @@
 import { Button, Container, Group, Text, Title } from "@mantine/core"
 import { useQueryClient } from "@tanstack/react-query"
-import type { ReactNode } from "react"
+import { type ReactNode, useState } from "react"
 import { signOut } from "./api"
-import { SignIn } from "./SignIn"
+import type { Arrival } from "./arrival"
+import { NewPassword, SignIn } from "./SignIn"
 import { useSignedIn } from "./session"
 
-/** The frame of a signed-in face: header, main region, sign-in where nobody is. */
-export function Shell({ title, children }: { title: string; children: ReactNode }) {
+const nothing: Arrival = { kind: "none" }
+
+/** The frame of a signed-in face: header, main region; before that, whatever sign-in is still to do. */
+export function Shell(props: { title: string; arrival?: Arrival; children: ReactNode }) {
+  const { title, children } = props
+  const [arrival, setArrival] = useState(props.arrival ?? nothing)
   const email = useSignedIn()
   const queries = useQueryClient()
-  if (!email) return <SignIn title={title} />
+  if (!email || arrival.kind === "password")
+    return (
+      <Container component="main" py="xl">
+        {email ? (
+          <NewPassword onDone={() => setArrival(nothing)} />
+        ) : (
+          <SignIn title={title} notice={arrival.kind === "failed" ? arrival.reason : undefined} />
+        )}
+      </Container>
+    )
   function leave() {
     void signOut().finally(() => queries.clear())
   }

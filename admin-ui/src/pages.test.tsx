@@ -123,6 +123,47 @@ test("the tenant list has its figures, its rows and its empty state", async () =
   await screen.findByText("No tenant matches")
 })
 
+test("an admin without a second factor sets one up and goes on", async () => {
+  const refused = { status: 403, body: { detail: "Sign in with your second factor.", code: "mfa_required" } }
+  server["/api/admin/stats"] = refused
+  server["/api/admin/tenants"] = refused
+  server["/auth/v1/user"] = { body: { id: "1", email: "a@b.co", factors: [] } }
+  server["/auth/v1/factors"] = {
+    body: { id: "f1", totp: { qr_code: "data:image/svg+xml;utf-8,<svg/>", secret: "KEY234" } },
+  }
+  server["/auth/v1/factors/f1/challenge"] = { body: { id: "c1" } }
+  server["/auth/v1/factors/f1/verify"] = {
+    body: { access_token: "aal2", refresh_token: "r", user: { id: "1", email: "a@b.co" } },
+  }
+  const { container } = show(<Tenants />)
+  await screen.findByText("KEY234")
+  expect(await violations(container)).toEqual([])
+  fill({ Code: "123456" })
+  server["/api/admin/stats"] = { body: { total: 1, active: 1, trial: 0, mrr_cents: 0 } }
+  server["/api/admin/tenants"] = { body: { items: [haiec], next: null } }
+  fireEvent.submit(screen.getByRole("button", { name: "Go on" }))
+  await screen.findByText("HAIEC")
+  expect(sent.find(({ path }) => path.endsWith("/verify"))?.body).toBe(
+    '{"challenge_id":"c1","code":"123456"}',
+  )
+})
+
+test("somebody who came to choose a password saves it, then sees the page", async () => {
+  writeSession({ access_token: "t", refresh_token: "r", user: { id: "1", email: "a@b.co" } })
+  server["/auth/v1/user"] = { body: {} }
+  const { container } = show(
+    <Shell title="Dashboard" arrival={{ kind: "password" }}>
+      inside
+    </Shell>,
+  )
+  expect(screen.queryByText("inside")).toBeNull()
+  expect(await violations(container)).toEqual([])
+  fill({ "New password": "correct horse" })
+  fireEvent.submit(screen.getByRole("button", { name: "Save and go on" }))
+  await screen.findByText("inside")
+  expect(sent[0]).toMatchObject({ path: "/auth/v1/user", body: '{"password":"correct horse"}' })
+})
+
 test("a failed list can be tried again", async () => {
   server["/api/admin/tenants"] = { status: 500, body: { title: "Internal error", request_id: "r9" } }
   show(<Tenants />)

@@ -1,7 +1,11 @@
 import { useSyncExternalStore } from "react"
 
 /** What Auth's token endpoint answers, as far as Kestrel uses it. */
-export type Session = { access_token: string; refresh_token: string; user: { id: string; email: string } }
+export type Session = {
+  access_token: string
+  refresh_token: string
+  user: { id: string; email: string; factors?: { id: string; factor_type: string; status: string }[] }
+}
 
 const key = "kestrel.session"
 const listeners = new Set<() => void>()

@@ -2,8 +2,10 @@ import { Badge, Button, Group, Modal, Stack, Table, Text, TextInput, Title } fro
 import { useDebouncedValue, useDisclosure } from "@mantine/hooks"
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query"
 import { useState } from "react"
+import { Problem } from "../api"
 import { Figure, Figures } from "../Figures"
 import { Result } from "../Result"
+import { SecondFactor } from "../SecondFactor"
 import { QuickAdd } from "./QuickAdd"
 import { type Tenant, tenants } from "./queries"
 
@@ -20,6 +22,8 @@ export function Tenants() {
   const queries = useQueryClient()
   const stats = useQuery(tenants.stats())
   const list = useQuery({ ...tenants.list(settled), placeholderData: keepPreviousData })
+  if (stats.error instanceof Problem && stats.error.code === "mfa_required")
+    return <SecondFactor onDone={() => void queries.resetQueries()} />
   return (
     <Stack>
       <Result query={stats}>
