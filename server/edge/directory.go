@@ -18,7 +18,9 @@ import (
 type Database struct{ q *db.Queries }
 
 // NewDatabase is what a running server uses as Deps.Directory and Deps.Tickets.
-func NewDatabase(d *supabase.DB) *Database { return &Database{db.New(d.As(supabase.AsService("edge")))} }
+func NewDatabase(d *supabase.DB) *Database {
+	return &Database{db.New(d.As(supabase.AsService("edge")))}
+}
 
 // Membership satisfies Directory.
 func (d *Database) Membership(ctx context.Context, userID, tenantID uuid.UUID) (string, error) {
