@@ -1,0 +1,33 @@
+-- What a tenant's people read every day. Newest first, by covering indexes; each page starts below a row.
+
+-- name: ListCalls :many
+select id, direction, from_number, to_number, status, started_at, ended_at, duration_seconds, agent_seconds, outcome, summary, sentiment,
+  is_test, is_blocked, contact_id, recording_path is not null as has_recording
+from call_logs where tenant_id = @tenant_id and (started_at, id) < (@before_at::timestamptz, @before::uuid)
+order by started_at desc, id desc limit @max_rows;
+
+-- name: ListAppointments :many
+select id, starts_at, ends_at, lane, status, service, customer_name, customer_phone, address, notes, contact_id, call_id, created_at, updated_at
+from appointments
+where tenant_id = @tenant_id and (starts_at, id) < (@before_at::timestamptz, @before::uuid) and starts_at >= @since::timestamptz
+  and (@status::text = '' or status = @status)
+order by starts_at desc, id desc limit @max_rows;
+
+-- name: ListMessages :many
+select id, direction, from_number, to_number, body, status, error, contact_id, created_at
+from messages where tenant_id = @tenant_id and id < @before order by id desc limit @max_rows;
+
+-- name: ListContacts :many
+select id, phone_number, name, email, address, notes, is_blocked, created_at, updated_at
+from contacts
+where tenant_id = @tenant_id and id < @before
+  and (@search::text = '' or strpos(lower(name), lower(@search)) > 0 or strpos(coalesce(phone_number, ''), @search) > 0 or strpos(lower(coalesce(email, '')), lower(@search)) > 0)
+order by id desc limit @max_rows;
+
+-- name: ListAgentVersions :many
+select id, version, state, settings, published_at, created_at, updated_at
+from agent_versions where tenant_id = @tenant_id and state in ('draft', 'published') order by version desc;
+
+-- name: ListUsage :many
+select period_start, period_end, calls, adjusted_calls, late_calls, seconds, sms, closed_at
+from tenant_usage where tenant_id = @tenant_id order by period_start desc limit 24;
