@@ -119,7 +119,7 @@ func (e *Edge) admit(ctx context.Context, s *Scope, want access, p Principal, na
 }
 
 func (e *Edge) admitPlatform(ctx context.Context, s *Scope, want access, p Principal) error {
-	isAdmin, err := e.live.admin(ctx, p.UserID)
+	isAdmin, err := e.live.admin(ctx, p.UserID, p.Email)
 	switch {
 	case err != nil:
 		return errUnavailable.Because(err)
@@ -191,7 +191,7 @@ func (e *Edge) recheck(ctx context.Context, s Scope) (bool, error) {
 		_, found, err := e.live.key(ctx, p.keyHash)
 		return err != nil || found, err
 	case PlatformAdmin:
-		admin, err := e.live.admin(ctx, p.UserID)
+		admin, err := e.live.admin(ctx, p.UserID, p.Email)
 		return err != nil || admin, err
 	}
 	return false, nil

@@ -179,6 +179,9 @@ func TestFirstVisitLinksMembership(t *testing.T) {
 	if a := r.ask(t, "GET", "haiec.kestrel.ai/api/tenant", bearer(r.token(t, newcomer, fiber.Map{"email": "invited@x.test"}))); a.status != 200 || a.echo.Role != "member" {
 		t.Errorf("%d %+v", a.status, a.problem)
 	}
+	if a := r.ask(t, "GET", "admin.kestrel.ai/api/admin/x", bearer(r.token(t, uuid.New(), fiber.Map{"email": "staff@x.test"}))); a.status != 200 || a.echo.Kind != "platform_admin" {
+		t.Errorf("staff by address: %d %+v", a.status, a.problem)
+	}
 }
 
 func TestDatabaseDownIs503(t *testing.T) {

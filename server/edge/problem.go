@@ -138,7 +138,11 @@ func writeProblem(c *fiber.Ctx, err error, requestID string) {
 // error becomes the problem that FromError makes of it.
 func HumaError(status int, message string, errs ...error) huma.StatusError {
 	if status >= 500 {
-		return FromError(errors.Join(errs...))
+		cause := errors.Join(errs...)
+		if p := FromError(cause); p.Status != http.StatusInternalServerError || status == p.Status {
+			return p
+		}
+		return NewProblem(status, codeOf(status), message).Because(cause) // 501, 503: a handler chose the words
 	}
 	for _, err := range errs {
 		if p := (*Problem)(nil); errors.As(err, &p) {

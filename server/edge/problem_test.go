@@ -116,6 +116,8 @@ func TestHumaSpeaksProblems(t *testing.T) {
 			return nil, &pgconn.PgError{Code: "KS409", Message: "This slug is taken", ConstraintName: "slug_taken", ColumnName: "slug"}
 		case "plain":
 			return nil, errors.New("secret detail")
+		case "unavailable":
+			return nil, huma.Error503ServiceUnavailable("Twilio is not configured.")
 		case "problem":
 			return nil, NewProblem(429, "slow", "Slow down.").RetryAfter(3 * time.Second)
 		}
@@ -154,6 +156,9 @@ func TestHumaSpeaksProblems(t *testing.T) {
 	}
 	if status, p, text, _ := post(`{"slug":"abc","fail":"plain"}`); status != 500 || p.Code != "internal" || strings.Contains(text, "secret") || !strings.Contains(r.log.String(), "secret detail") {
 		t.Errorf("plain: %d %s", status, text)
+	}
+	if status, p, text, _ := post(`{"slug":"abc","fail":"unavailable"}`); status != 503 || p.Code != "service_unavailable" || p.Detail != "Twilio is not configured." {
+		t.Errorf("503: %d %s", status, text)
 	}
 	if status, p, _, retry := post(`{"slug":"abc","fail":"problem"}`); status != 429 || p.Code != "slow" || retry != "3" {
 		t.Errorf("problem: %d %+v %q", status, p, retry)

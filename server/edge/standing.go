@@ -12,8 +12,8 @@ import (
 type Directory interface {
 	// Membership returns the person's role in the tenant, "" if there is none.
 	Membership(ctx context.Context, userID, tenantID uuid.UUID) (role string, err error)
-	// LinkMemberships gives the person the memberships that wait for their address. It must hold the address to
-	// be theirs only if Auth has confirmed it (auth.users.email_confirmed_at): the token's word is not enough.
+	// LinkMemberships gives the person the memberships and staff powers that wait for their address. It must hold
+	// the address to be theirs only if Auth has confirmed it (auth.users.email_confirmed_at): the token's word is not enough.
 	LinkMemberships(ctx context.Context, userID uuid.UUID, email string) error
 	// PlatformAdmin reports whether the person is staff.
 	PlatformAdmin(ctx context.Context, userID uuid.UUID) (bool, error)
@@ -67,9 +67,15 @@ func (s *standing) member(ctx context.Context, user, tenant uuid.UUID, email str
 	})
 }
 
-func (s *standing) admin(ctx context.Context, user uuid.UUID) (bool, error) {
+func (s *standing) admin(ctx context.Context, user uuid.UUID, email string) (bool, error) {
 	return s.admins.get(ctx, user, s.now(), func(ctx context.Context) (bool, error) {
-		return s.directory.PlatformAdmin(ctx, user)
+		is, err := s.directory.PlatformAdmin(ctx, user)
+		if err == nil && !is && email != "" {
+			if err = s.directory.LinkMemberships(ctx, user, email); err == nil {
+				is, err = s.directory.PlatformAdmin(ctx, user)
+			}
+		}
+		return is, err
 	})
 }
 
@@ -127,7 +133,7 @@ func (s *standing) forgetKey(id uuid.UUID) {
 }
 
 func (s *standing) forgetTenantKeys(tenant uuid.UUID) {
-	s.keys.forget(func(_ [32]byte, k APIKey) bool { return k.TenantID == tenant })
+	s.keys.forget(func(_ [32]byte, k APIKey) bool { return k.TenantID == tenant || k.ID == uuid.Nil })
 }
 
 func (s *standing) forgetAdmin(user uuid.UUID) {
