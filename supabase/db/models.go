@@ -444,6 +444,8 @@ type NumberPurchase struct {
 	CreatedAt time.Time `json:"created_at"`
 	// When it ended.
 	FinishedAt *time.Time `json:"finished_at"`
+	// When a purchase was sent whose outcome is not known; empty otherwise. Twilio may still be working on it for a while.
+	AttemptedAt *time.Time `json:"attempted_at"`
 }
 
 // Numbers customers' callers dial. Insert one here to attach it: a job checks that we own it and sets its webhooks.
