@@ -146,6 +146,13 @@ func TestSuspendedTenantIsServedWithItsStatus(t *testing.T) {
 	if a := r.ask(t, "GET", "other-co.kestrel.ai/api/tenant", bearer(r.token(t, stranger, nil))); a.status != 200 || a.echo.TenantStatus != "suspended" {
 		t.Errorf("%d %+v", a.status, a.echo)
 	}
+	if a := r.ask(t, "POST", "other-co.kestrel.ai/api/tenant/write", bearer(r.token(t, stranger, nil))); a.status != 403 || a.problem.Code != "tenant_suspended" {
+		t.Errorf("%d %s", a.status, a.problem.Code)
+	}
+	s := Scope{Tenant: other, Principal: Principal{Kind: Person, Role: Owner}}
+	if !s.Can(ReadWork) || s.Can(WriteWork) || FromError(RequireAction(WriteWork)(s)).Code != "tenant_suspended" || RequireAction(ReadWork)(s) != nil {
+		t.Error("actions of a suspended tenant")
+	}
 }
 
 func TestForwardedHeadersDoNotRoute(t *testing.T) {

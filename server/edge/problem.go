@@ -108,6 +108,7 @@ var (
 	errMFA           = NewProblem(403, "mfa_required", "Sign in with your second factor.")
 	errKeyScope      = NewProblem(403, "insufficient_scope", "This API key may not do this.")
 	errKeyTenant     = NewProblem(403, "wrong_tenant", "This API key belongs to another company.")
+	errReadOnly      = NewProblem(403, "tenant_suspended", "This company's subscription is suspended or cancelled: its data can be read, not changed.")
 	errTenantWanted  = NewProblem(400, "tenant_required", "Name the company in the X-Kestrel-Tenant header.")
 	errTenantUnknown = NewProblem(404, "tenant_not_found", "There is no such company.")
 	errSlugRetired   = NewProblem(404, "slug_retired", "This company has moved to another address.")
@@ -125,6 +126,9 @@ func writeProblem(c *fiber.Ctx, err error, requestID string) {
 	if p.Status == http.StatusUnauthorized {
 		c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="kestrel"`)
 	}
+	// What the handler had said of the body it did not send.
+	c.Response().Header.Del(fiber.HeaderContentEncoding)
+	c.Response().Header.Del(fiber.HeaderContentDisposition)
 	body, err := json.Marshal(&p)
 	if err != nil {
 		body = []byte(`{"status":500,"code":"internal"}`)

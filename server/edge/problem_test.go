@@ -267,10 +267,10 @@ func TestRoleTable(t *testing.T) {
 			t.Errorf("%s", a)
 		}
 	}
-	if Allowed(Owner, "unheard.of") || Allowed(Viewer, WriteWork) || !Allowed(Member, WriteWork) || Allowed(Admin, WriteOwners) || Role("owner").AtLeast("nonsense") {
+	if Allowed(Owner, "unheard.of") || Allowed(Viewer, WriteWork) || !Allowed(Member, WriteWork) || Allowed(Admin, WriteAdmins) || Role("owner").AtLeast("nonsense") {
 		t.Error("role table")
 	}
-	if !KeyAllowed([]string{"read"}, ReadWork) || KeyAllowed([]string{"read"}, WriteWork) || !KeyAllowed([]string{"write"}, WriteWork) || KeyAllowed([]string{"read", "write"}, WriteKeys) {
+	if !KeyAllowed([]string{"read"}, ReadWork) || KeyAllowed([]string{"read"}, WriteWork) || !KeyAllowed([]string{"write"}, WriteWork) || KeyAllowed([]string{"write"}, WriteAgent) || KeyAllowed([]string{"read", "write"}, WriteKeys) {
 		t.Error("key scopes")
 	}
 }

@@ -1,6 +1,9 @@
 package edge
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Role is a person's standing in one tenant.
 type Role string
@@ -35,8 +38,8 @@ const (
 	WriteAgent   Action = "agent.write"
 	ReadActivity Action = "activity.read"
 	ReadMembers  Action = "members.read"
-	WriteMembers Action = "members.write" // all but owners
-	WriteOwners  Action = "owners.write"
+	WriteMembers Action = "members.write" // viewers and members
+	WriteAdmins  Action = "admins.write"  // admins and owners
 	ReadKeys     Action = "keys.read"
 	WriteKeys    Action = "keys.write"
 )
@@ -48,12 +51,21 @@ var minRole = map[Action]Role{
 	ReadWork: Viewer, WriteWork: Member,
 	ReadAgent: Viewer, WriteAgent: Admin,
 	ReadActivity: Viewer,
-	ReadMembers:  Viewer, WriteMembers: Admin, WriteOwners: Owner,
-	ReadKeys: Admin, WriteKeys: Admin,
+	ReadMembers:  Viewer, WriteMembers: Admin, WriteAdmins: Owner,
+	ReadKeys: Viewer, WriteKeys: Admin, // of a key nothing secret can be read
 }
 
-// keyRole is what an API key's scope stands for.
-var keyRole = map[string]Role{"read": Viewer, "write": Member}
+// keyActions is what each scope of an API key opens.
+var keyActions = map[string][]Action{
+	"read":  {ReadTenant, ReadWork, ReadAgent, ReadActivity, ReadMembers, ReadKeys},
+	"write": {WriteTenant, WriteWork},
+}
+
+// scopeRole is the role of a person who may do what a key's scope is asked for.
+var scopeRole = map[string]Role{"read": Viewer, "write": Member}
+
+// Writes reports whether the action changes something; a suspended or cancelled tenant can only be read.
+func (a Action) Writes() bool { return strings.HasSuffix(string(a), ".write") }
 
 // Actions lists every action, sorted.
 func Actions() []Action {
@@ -71,7 +83,7 @@ func Allowed(role Role, action Action) bool {
 	return known && role.AtLeast(least)
 }
 
-// KeyAllowed reports whether an API key with the scopes may do the action: "read" as a viewer, "write" as a member.
+// KeyAllowed reports whether an API key with the scopes may do the action.
 func KeyAllowed(scopes []string, action Action) bool {
-	return slices.ContainsFunc(scopes, func(s string) bool { return Allowed(keyRole[s], action) })
+	return slices.ContainsFunc(scopes, func(s string) bool { return slices.Contains(keyActions[s], action) })
 }

@@ -100,8 +100,17 @@ func (s Scope) SQL() supabase.Scope {
 	return sql.Request(s.RequestID)
 }
 
-// Can reports whether the caller may do the action in the scope's tenant.
+// readOnly reports whether the scope's tenant may be read but not changed; SQL holds to the same.
+func (s Scope) readOnly() bool {
+	return s.Tenant.Status == "suspended" || s.Tenant.Status == "cancelled"
+}
+
+// Can reports whether the caller may do the action in the scope's tenant, as that now stands.
 func (s Scope) Can(a Action) bool {
+	return s.may(a) && !(a.Writes() && s.readOnly())
+}
+
+func (s Scope) may(a Action) bool {
 	switch s.Principal.Kind {
 	case Person:
 		return Allowed(s.Principal.Role, a)
@@ -138,13 +147,16 @@ func RequireMember(least Role) Check {
 	}
 }
 
-// RequireScope admits API keys that have the scope, and persons whose role is what the scope stands for.
+// RequireScope admits API keys that have the scope ("read", "write"), and persons whose role stands for it.
 func RequireScope(scope string) Check {
 	return func(s Scope) error {
 		switch p := s.Principal; {
 		case p.Kind == Anonymous:
 			return errSignIn
-		case p.Kind == Key && slices.Contains(p.Scopes, scope), p.Kind == Person && p.Role.AtLeast(keyRole[scope]):
+		case p.Kind == Key && slices.Contains(p.Scopes, scope), p.Kind == Person && p.Role.AtLeast(scopeRole[scope]):
+			if scope == "write" && s.readOnly() {
+				return errReadOnly
+			}
 			return nil
 		case p.Kind == Key:
 			return errKeyScope
@@ -159,6 +171,8 @@ func RequireAction(a Action) Check {
 		switch {
 		case s.Can(a):
 			return nil
+		case s.may(a):
+			return errReadOnly
 		case s.Principal.Kind == Anonymous:
 			return errSignIn
 		case s.Principal.Kind == Key:
