@@ -21,11 +21,11 @@ comment on function private.writable_tenants(public.member_role) is 'Tenants in 
 create function private.key_tenants(p_scope text) returns uuid[] language sql stable security definer set search_path = '' as $$
   select array(
     select k.tenant_id from public.tenant_api_keys k join public.tenants t on t.id = k.tenant_id
-    where k.id = private.setting('key_id')::uuid and p_scope = any (k.scopes) and k.revoked_at is null
+    where k.id = private.setting('key_id')::uuid and (p_scope = 'read' or p_scope = any (k.scopes)) and k.revoked_at is null
       and (k.expires_at is null or k.expires_at > pg_catalog.statement_timestamp()) and t.deleted_at is null
       and (p_scope = 'read' or t.subscription_status not in ('suspended', 'cancelled')))
 $$;
-comment on function private.key_tenants(text) is 'The tenant of the scope''s API key if the key is good for that, now.';
+comment on function private.key_tenants(text) is 'The tenant of the scope''s API key if the key is good for that, now. Writing includes reading.';
 
 grant execute on function private.readable_tenants(), private.writable_tenants(public.member_role) to authenticated;
 grant execute on function private.key_tenants(text) to kestrel_key;
@@ -78,9 +78,7 @@ grant select, insert (email, granted_by), delete on public.platform_admins to ke
 
 create policy member_update on public.tenants for update to authenticated
   using (id = any ((select private.writable_tenants('admin'))::uuid[])) with check (id = any ((select private.writable_tenants('admin'))::uuid[]));
-create policy key_update on public.tenants for update to kestrel_key
-  using (id = any ((select private.key_tenants('write'))::uuid[])) with check (id = any ((select private.key_tenants('write'))::uuid[]));
-grant update (company_name, owner_name, owner_phone, industry, forward_to_number, timezone, brand_color, logo_path) on public.tenants to authenticated, kestrel_key;
+grant update (company_name, owner_name, owner_phone, industry, forward_to_number, timezone, brand_color, logo_path) on public.tenants to authenticated;
 grant insert (slug, company_name, owner_name, owner_email, owner_phone, industry, plan_tier, subscription_status, twilio_phone_number, forward_to_number,
     max_monthly_calls, timezone, billing_anchor, brand_color, trial_ends_at, terms_version, terms_accepted_at),
   update (slug, company_name, owner_name, owner_email, owner_phone, industry, plan_tier, subscription_status, status_reason, twilio_phone_number, forward_to_number,
