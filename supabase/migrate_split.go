@@ -30,7 +30,7 @@ type scanner struct {
 
 // statement moves past the next statement's semicolon, or to the end.
 func (s *scanner) statement() {
-	start, depth, atomic := s.pos, 0, false
+	start, inParens, atomic := s.pos, false, false
 	for s.pos < len(s.sql) {
 		rest := s.sql[s.pos:]
 		switch c := rest[0]; {
@@ -46,10 +46,10 @@ func (s *scanner) statement() {
 			tag := dollarTag(rest)
 			s.skipTo(tag, len(tag))
 		case c == '(':
-			depth++
+			inParens = true
 			s.pos++
 		case c == ')':
-			depth = max(depth-1, 0)
+			inParens = false // of any depth: the CLI does not count them
 			s.pos++
 		case isWordByte(c):
 			word := s.word()
@@ -60,7 +60,7 @@ func (s *scanner) statement() {
 			}
 		case c == ';':
 			s.pos++
-			if depth == 0 && !atomic {
+			if !inParens && !atomic {
 				return
 			}
 		default:

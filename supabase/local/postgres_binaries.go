@@ -34,7 +34,11 @@ func reachableBinaries(dir string, owner *syscall.Credential) (string, error) {
 	if owner == nil || info.Mode().Perm()&0o005 == 0o005 && worldCanTraverse(filepath.Join(dir, "bin")) {
 		return dir, linkLibraries(dir)
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d", dir, info.Size(), info.ModTime().UnixNano()))
+	pkg, err := os.ReadFile(filepath.Join(dir, "..", "package.json"))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", dir, ErrNoBinaries)
+	}
+	sum := sha256.Sum256(pkg) // which holds the version and the platform
 	cache := filepath.Join(worldDir, "kestrel-bin-"+hex.EncodeToString(sum[:8]))
 	if _, err := os.Stat(cache); err == nil {
 		return cache, checkOwner(cache)
