@@ -146,7 +146,7 @@ func (p UsageWarning) compose(d *draft) {
 	case 80:
 		d.Subject = fmt.Sprintf("%s has used %d%% of this month's calls", company, percent)
 		d.Heading = fmt.Sprintf("You have used %d%% of your calls", percent)
-		d.text("Your AI receptionist has been busy: " + company + " is getting close to its plan's calls for this month.")
+		d.text("Your AI receptionist has been busy: " + company + " is close to the limit of its plan for this month.")
 	case 100:
 		d.Subject = company + " has used all of this month's calls"
 		d.Heading = "You have used all of your calls"
@@ -161,7 +161,7 @@ func (p UsageWarning) compose(d *draft) {
 	}})
 	facts := block{}
 	facts.fact("Your plan", plan, "")
-	facts.fact("New calls from", renews, "")
+	facts.fact("Renews", renews, "")
 	next := clean(p.NextPlanName)
 	if next != "" && p.NextPlanCalls > 0 && p.NextPlanPriceCents > 0 {
 		facts.fact("Next plan", next+", "+count(p.NextPlanCalls, "call")+" for "+price(p.NextPlanPriceCents), "")

@@ -5,9 +5,11 @@ package resend
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/mail"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,8 +86,9 @@ func (c *Client) Send(ctx context.Context, e Email, idempotencyKey string) (id s
 	request := &sdk.SendEmailRequest{
 		From: c.cfg.From, To: []string{e.To}, Subject: e.Subject, Html: e.HTML, Text: e.Text, ReplyTo: e.ReplyTo,
 	}
-	for name, value := range e.Tags {
-		request.Tags = append(request.Tags, sdk.Tag{Name: name, Value: value})
+	// Always in the same order: under one key Resend wants the same body.
+	for _, name := range slices.Sorted(maps.Keys(e.Tags)) {
+		request.Tags = append(request.Tags, sdk.Tag{Name: name, Value: e.Tags[name]})
 	}
 	sent, err := c.sdk.Emails.SendWithOptions(ctx, request, &sdk.SendEmailOptions{IdempotencyKey: idempotencyKey})
 	var known *Error
