@@ -6,7 +6,7 @@ import { Failure } from "./Result"
 
 export type NewTenant = Record<string, string | boolean>
 
-const phone = { type: "tel", pattern: "\\+[1-9][0-9]{7,14}", title: "International form, e.g. +18573825169" }
+const phone = { type: "tel", placeholder: "+18573825169" }
 
 const industries = [
   { value: "hvac", label: "HVAC" },
@@ -98,7 +98,6 @@ export function TenantForm<T>(props: {
           <TextInput
             name="owner_phone"
             label="Owner’s phone"
-            placeholder="+18573825169"
             autoComplete="tel"
             error={wrong.owner_phone}
             {...phone}
@@ -106,7 +105,6 @@ export function TenantForm<T>(props: {
           <TextInput
             name="forward_to_number"
             label="Hand calls over to"
-            placeholder="+18573825169"
             error={wrong.forward_to_number}
             {...phone}
           />

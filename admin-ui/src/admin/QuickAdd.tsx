@@ -23,8 +23,6 @@ export function QuickAdd({ onDone }: { onDone: () => void }) {
           label="Twilio number"
           description="One that we own already; leave empty to buy one later"
           type="tel"
-          pattern="\+[1-9][0-9]{7,14}"
-          title="International form, e.g. +18573825169"
         />
         <Checkbox name="skip_trial" label="Skip the trial: active at once" />
       </Stack>

@@ -21,8 +21,7 @@ export const tenants = {
   list: (search: string) =>
     queryOptions({
       queryKey: [...tenants.all, "list", search],
-      queryFn: () =>
-        api<Page<Tenant>>(`/api/admin/tenants?${new URLSearchParams(search ? { q: search } : {})}`),
+      queryFn: () => api<Page<Tenant>>(`/api/admin/tenants?${new URLSearchParams(search ? { search } : {})}`),
     }),
   stats: () =>
     queryOptions({

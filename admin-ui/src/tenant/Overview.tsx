@@ -53,7 +53,8 @@ function Numbers({ items }: { items: PhoneNumber[] }) {
     <List listStyleType="none">
       {items.map((number) => (
         <List.Item key={number.id}>
-          {number.e164} <Badge variant="default">{number.status}</Badge> {number.is_primary && "primary"}
+          {number.phone_number} <Badge variant="default">{number.status}</Badge>{" "}
+          {number.is_primary && "primary"}
         </List.Item>
       ))}
     </List>

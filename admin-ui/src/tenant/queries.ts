@@ -18,7 +18,7 @@ export type Usage = {
   period_end: string
 }
 
-export type PhoneNumber = { id: string; e164: string; status: string; is_primary: boolean }
+export type PhoneNumber = { id: string; phone_number: string; status: string; is_primary: boolean }
 
 export const own = {
   tenant: () => queryOptions({ queryKey: ["tenant"], queryFn: () => api<Tenant>("/api/tenant") }),
