@@ -3,7 +3,6 @@
 package local
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -101,11 +100,17 @@ func (pg *Postgres) start(ctx context.Context, opts PostgresOptions, bin string,
 		return err
 	}
 	last := pg.state
-	if pg.state.Port, err = choosePort(opts.Port, last.Port); err != nil {
-		return err
-	}
-	if err := pg.launch(ctx, opts, bin, owner); err != nil {
-		return err
+	for try := 1; ; try++ {
+		if pg.state.Port, err = choosePort(opts.Port, last.Port); err != nil {
+			return err
+		}
+		if err = pg.launch(ctx, opts, bin, owner); err == nil {
+			break
+		}
+		// A port that was free a moment ago may be somebody's by now.
+		if opts.Port != 0 || try == 3 || !errors.Is(err, ErrPortInUse) {
+			return err
+		}
 	}
 	if !last.Ready {
 		err = pg.firstRun(ctx)
@@ -150,7 +155,7 @@ func (pg *Postgres) launch(ctx context.Context, opts PostgresOptions, bin string
 	cmd.SysProcAttr = serverAttr(owner, opts.Detached)
 	tail := &tailWriter{next: opts.Log}
 	if opts.Detached {
-		file, err := os.OpenFile(opts.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		file, err := os.OpenFile(opts.LogFile, os.O_CREATE|os.O_APPEND|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if err != nil {
 			return err
 		}
@@ -166,7 +171,7 @@ func (pg *Postgres) launch(ctx context.Context, opts PostgresOptions, bin string
 	pg.pid, pg.exited = cmd.Process.Pid, exited
 	if err := pg.waitReady(ctx); err != nil {
 		_ = pg.stopServer(context.WithoutCancel(ctx))
-		if bytes.Contains(tail.bytes(), []byte("could not bind")) {
+		if _, err := tryPort(pg.state.Port); errors.Is(err, syscall.EADDRINUSE) {
 			return fmt.Errorf("127.0.0.1:%d: %w", pg.state.Port, ErrPortInUse)
 		}
 		return fmt.Errorf("start postgres: %w%s", err, lastLogLine(tail.bytes()))

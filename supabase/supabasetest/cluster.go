@@ -73,7 +73,9 @@ func startShared() (*cluster, error) {
 	}
 	users, err := flock(dir+".users", syscall.LOCK_EX|syscall.LOCK_NB)
 	if err == nil {
-		err = dropOld(ctx, pg)
+		if dropOld(ctx, pg) != nil {
+			pg, err = fromNothing(ctx, dir, binaries)
+		}
 	} else {
 		users, err = os.OpenFile(dir+".users", os.O_RDWR, 0)
 	}
@@ -91,18 +93,25 @@ func startOver(ctx context.Context, dir, binaries string) (*local.Postgres, erro
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return nil, err
 	}
-	opts := local.PostgresOptions{
-		Dir: dir, Binaries: binaries, Unsafe: true, Detached: true, LogFile: dir + ".log",
-	}
-	pg, err := local.StartPostgres(ctx, opts)
+	pg, err := local.StartPostgres(ctx, options(dir, binaries))
 	if err == nil || errors.Is(err, local.ErrNoBinaries) || errors.Is(err, local.ErrInUse) || ctx.Err() != nil {
 		return pg, err
 	}
-	// With fsync off a crashed machine may leave anything. Nothing in it is worth keeping.
-	if err := errors.Join(local.StopDetached(ctx, dir), os.RemoveAll(dir), os.Mkdir(dir, 0o711)); err != nil {
+	return fromNothing(ctx, dir, binaries)
+}
+
+// fromNothing starts the server on an emptied dir. With fsync off a crash may leave anything, and nothing in there is
+// worth keeping.
+func fromNothing(ctx context.Context, dir, binaries string) (*local.Postgres, error) {
+	err := errors.Join(local.StopDetached(ctx, dir), os.RemoveAll(dir), os.Mkdir(dir, 0o711), os.Chmod(dir, 0o711))
+	if err != nil {
 		return nil, err
 	}
-	return local.StartPostgres(ctx, opts)
+	return local.StartPostgres(ctx, options(dir, binaries))
+}
+
+func options(dir, binaries string) local.PostgresOptions {
+	return local.PostgresOptions{Dir: dir, Binaries: binaries, Unsafe: true, Detached: true, LogFile: dir + ".log"}
 }
 
 // dropOld drops what failed and killed runs left, and templates of old schemas once there are many. Nobody else is
@@ -116,19 +125,26 @@ func dropOld(ctx context.Context, pg *local.Postgres) error {
 	const keptTemplates = 6
 	rows, err := conn.Query(ctx, `
 		with ours as (select oid, datname, datistemplate from pg_database where datname like 'testdb\_tpl\_%')
-		select datname from ours where not datistemplate
-		union all (select datname from ours where datistemplate order by oid desc offset $1)`, keptTemplates)
+		select datname, datistemplate from ours where not datistemplate
+		union all (select datname, true from ours where datistemplate order by oid desc offset $1)`, keptTemplates)
 	if err != nil {
 		return err
 	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	type database struct {
+		Name     string
+		Template bool
+	}
+	old, err := pgx.CollectRows(rows, pgx.RowToStructByPos[database])
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		id := pgx.Identifier{name}.Sanitize()
-		if _, err := conn.Exec(ctx, "alter database "+id+" is_template false"); err != nil {
-			return err
+	for _, db := range old {
+		id := pgx.Identifier{db.Name}.Sanitize()
+		if db.Template {
+			// Not for the others: one whose drop was cut short may only be dropped.
+			if _, err := conn.Exec(ctx, "alter database "+id+" is_template false"); err != nil {
+				return err
+			}
 		}
 		if _, err := conn.Exec(ctx, "drop database "+id+" with (force)"); err != nil {
 			return err
