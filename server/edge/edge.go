@@ -114,7 +114,7 @@ func (e *Edge) FiberConfig() fiber.Config {
 		AppName:                 "Kestrel",
 		CaseSensitive:           true, // the route table compares bytes
 		BodyLimit:               e.cfg.BodyLimit,
-		ReadBufferSize:          32 << 10, // all headers of a request; an 8 KB token and cookies fit
+		ReadBufferSize:          72 << 10, // all headers of a request: a 64 KB token gets its 401, more than that a 431
 		ReadTimeout:             30 * time.Second,
 		IdleTimeout:             75 * time.Second,
 		EnableTrustedProxyCheck: true,

@@ -200,7 +200,7 @@ func TestRawRequests(t *testing.T) {
 		"CL and TE":          {"POST / HTTP/1.1\r\nHost: haiec.kestrel.ai\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
 		"two Content-Length": {"POST / HTTP/1.1\r\nHost: haiec.kestrel.ai\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n", 400},
 		"token and cookies":  {"GET / HTTP/1.1\r\nHost: haiec.kestrel.ai\r\nAuthorization: Bearer " + long(8<<10) + "\r\nCookie: a=" + long(8<<10) + "\r\n\r\n", 200},
-		"64 KB of headers":   {"GET / HTTP/1.1\r\nHost: haiec.kestrel.ai\r\nCookie: a=" + long(64<<10) + "\r\n\r\n", 431},
+		"80 KB of headers":   {"GET / HTTP/1.1\r\nHost: haiec.kestrel.ai\r\nCookie: a=" + long(80<<10) + "\r\n\r\n", 431},
 		"body of 2 MB":       {fmt.Sprintf("POST / HTTP/1.1\r\nHost: haiec.kestrel.ai\r\nContent-Length: %d\r\n\r\n", 2<<20), 413},
 		"garbage":            {"\x16\x03\x01\x02\x00\r\n\r\n", 400},
 	} {

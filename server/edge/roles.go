@@ -55,11 +55,8 @@ var minRole = map[Action]Role{
 	ReadKeys: Viewer, WriteKeys: Admin, // of a key nothing secret can be read
 }
 
-// keyActions is what each scope of an API key opens.
-var keyActions = map[string][]Action{
-	"read":  {ReadTenant, ReadWork, ReadAgent, ReadActivity, ReadMembers, ReadKeys},
-	"write": {WriteTenant, WriteWork},
-}
+// keyWrites is what a key's scope "write" opens besides reading; any scope opens that, but no key touches people or keys.
+var keyWrites = []Action{WriteTenant, WriteWork}
 
 // scopeRole is the role of a person who may do what a key's scope is asked for.
 var scopeRole = map[string]Role{"read": Viewer, "write": Member}
@@ -85,5 +82,9 @@ func Allowed(role Role, action Action) bool {
 
 // KeyAllowed reports whether an API key with the scopes may do the action.
 func KeyAllowed(scopes []string, action Action) bool {
-	return slices.ContainsFunc(scopes, func(s string) bool { return slices.Contains(keyActions[s], action) })
+	write := slices.Contains(scopes, "write")
+	if action.Writes() {
+		return write && slices.Contains(keyWrites, action)
+	}
+	return (write || slices.Contains(scopes, "read")) && minRole[action] == Viewer
 }

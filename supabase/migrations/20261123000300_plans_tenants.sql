@@ -41,7 +41,7 @@ create table public.tenants (
   twilio_phone_number text constraint tenants_twilio_phone_number_e164 check (twilio_phone_number ~ '^\+[1-9][0-9]{7,14}$'),
   forward_to_number text constraint tenants_forward_to_number_e164 check (forward_to_number ~ '^\+[1-9][0-9]{7,14}$'),
   max_monthly_calls int constraint tenants_max_monthly_calls_positive check (max_monthly_calls > 0),
-  call_limit_override int constraint tenants_call_limit_override_positive check (call_limit_override > 0),
+  call_limit_override int,
   current_month_calls int not null default 0 constraint tenants_current_month_calls_positive check (current_month_calls >= 0),
   is_active boolean not null default false,
   timezone text not null default 'America/New_York',

@@ -78,7 +78,9 @@ grant select, insert (email, granted_by), delete on public.platform_admins to ke
 
 create policy member_update on public.tenants for update to authenticated
   using (id = any ((select private.writable_tenants('admin'))::uuid[])) with check (id = any ((select private.writable_tenants('admin'))::uuid[]));
-grant update (company_name, owner_name, owner_phone, industry, forward_to_number, timezone, brand_color, logo_path) on public.tenants to authenticated;
+create policy key_update on public.tenants for update to kestrel_key
+  using (id = any ((select private.key_tenants('write'))::uuid[])) with check (id = any ((select private.key_tenants('write'))::uuid[]));
+grant update (company_name, owner_name, owner_phone, industry, forward_to_number, timezone, brand_color, logo_path) on public.tenants to authenticated, kestrel_key;
 grant insert (slug, company_name, owner_name, owner_email, owner_phone, industry, plan_tier, subscription_status, twilio_phone_number, forward_to_number,
     max_monthly_calls, timezone, billing_anchor, brand_color, trial_ends_at, terms_version, terms_accepted_at),
   update (slug, company_name, owner_name, owner_email, owner_phone, industry, plan_tier, subscription_status, status_reason, twilio_phone_number, forward_to_number,

@@ -30,6 +30,7 @@ var writable = map[string]map[string]map[string]string{
 		"appointments":    appointments,
 	},
 	"kestrel_key": {
+		"tenants":      {"update": "company_name owner_name owner_phone industry forward_to_number timezone brand_color logo_path"},
 		"contacts":     contacts,
 		"appointments": appointments,
 	},
