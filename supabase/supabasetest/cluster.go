@@ -38,13 +38,23 @@ func repository() (string, error) {
 }
 
 // sharedDir is the cluster's folder: one per user, version of Postgres and bootstrap. Every user can traverse to it.
+// It is in memory where there is room, for a database is a few hundred small files and disks are slow to make those.
 func sharedDir(binaries string) (string, error) {
 	pkg, err := os.ReadFile(filepath.Join(binaries, "..", "package.json"))
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", binaries, local.ErrNoBinaries)
 	}
 	sum := sha256.Sum256(append(pkg, local.BootstrapSQL()...))
-	return filepath.Join("/var/tmp", fmt.Sprintf("kestrel-test-%d-%s", os.Geteuid(), hex.EncodeToString(sum[:6]))), nil
+	name := fmt.Sprintf("kestrel-test-%d-%s", os.Geteuid(), hex.EncodeToString(sum[:6]))
+	const memory, room = "/dev/shm", 4 << 30 // bytes
+	if _, err := os.Stat(filepath.Join(memory, name)); err == nil {
+		return filepath.Join(memory, name), nil
+	}
+	var disk syscall.Statfs_t
+	if syscall.Statfs(memory, &disk) == nil && uint64(disk.Bavail)*uint64(disk.Bsize) >= room {
+		return filepath.Join(memory, name), nil
+	}
+	return filepath.Join("/var/tmp", name), nil
 }
 
 // startShared finds the running server or starts it, detached, so that the next package's tests find it too.
@@ -153,7 +163,7 @@ func dropOld(ctx context.Context, pg *local.Postgres) error {
 	return nil
 }
 
-// Stop ends the shared Postgres unless tests are using it. Its data stays for the next run.
+// Stop ends the shared Postgres and removes its data, unless tests are using it.
 func Stop(ctx context.Context) error {
 	root, err := repository()
 	if err != nil {
@@ -176,7 +186,7 @@ func Stop(ctx context.Context) error {
 		return err
 	}
 	defer users.Close()
-	return local.StopDetached(ctx, dir)
+	return errors.Join(local.StopDetached(ctx, dir), os.RemoveAll(dir))
 }
 
 // flock opens path and takes the lock, which ends with the file or the process.

@@ -1,4 +1,5 @@
-// Command stop ends the Postgres that the tests share, unless tests are running; `make test` calls it at its end.
+// Command stop ends the Postgres that the tests share and removes its data, unless tests are running;
+// `make test` calls it at its end.
 package main
 
 import (
