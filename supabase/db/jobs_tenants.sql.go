@@ -158,11 +158,25 @@ func (q *Queries) KeepRendered(ctx context.Context, arg KeepRenderedParams) erro
 }
 
 const noteEmailError = `-- name: NoteEmailError :exec
-update email_log set error = $1, updated_at = $2::timestamptz where id = $3 and status in ('queued', 'sending')
+update email_log set error = $1, updated_at = $2::timestamptz, first_attempt_at = case when $3::boolean then null else first_attempt_at end
+where id = $4 and status in ('queued', 'sending')
 `
 
-func (q *Queries) NoteEmailError(ctx context.Context, error *string, at time.Time, iD uuid.UUID) error {
-	_, err := q.db.Exec(ctx, noteEmailError, error, at, iD)
+type NoteEmailErrorParams struct {
+	Error     *string   `json:"error"`
+	At        time.Time `json:"at"`
+	Untouched bool      `json:"untouched"`
+	ID        uuid.UUID `json:"id"`
+}
+
+// untouched: nothing was sent yet, so that the time of the first try does not count.
+func (q *Queries) NoteEmailError(ctx context.Context, arg NoteEmailErrorParams) error {
+	_, err := q.db.Exec(ctx, noteEmailError,
+		arg.Error,
+		arg.At,
+		arg.Untouched,
+		arg.ID,
+	)
 	return err
 }
 
@@ -217,10 +231,10 @@ select t.slug, t.company_name, t.owner_name, t.owner_email, t.owner_phone, t.ind
   t.brand_color, t.trial_ends_at, t.created_at, t.current_month_calls, t.max_monthly_calls,
   n.phone_number, coalesce(n.status in ('configuring', 'ready'), false)::boolean as number_live,
   p.name as plan_name, coalesce(term.monthly_calls, p.monthly_calls)::int as plan_calls, coalesce(term.price_cents, p.price_cents)::int as plan_price_cents,
-  u.period_end as period_end,
+  coalesce(u.period_end, t.created_at)::timestamptz as period_end,
   (select count(*) from call_logs c where c.tenant_id = t.id and c.usage_id is not null and c.started_at >= t.activated_at)::int as trial_calls,
   (select count(*) from appointments a where a.tenant_id = t.id)::int as appointments,
-  bigger.name as next_plan_name, bigger.monthly_calls as next_plan_calls, bigger.price_cents as next_plan_price_cents
+  coalesce(bigger.name, '')::text as next_plan_name, coalesce(bigger.monthly_calls, 0)::int as next_plan_calls, coalesce(bigger.price_cents, 0)::int as next_plan_price_cents
 from tenants t
 join plans p on p.tier = t.plan_tier
 left join tenant_plans term on term.tenant_id = t.id and term.valid_to is null

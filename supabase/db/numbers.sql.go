@@ -196,14 +196,14 @@ func (q *Queries) ListNumbers(ctx context.Context, tenantID uuid.UUID) ([]ListNu
 }
 
 const numberOwner = `-- name: NumberOwner :one
-select id, slug, company_name, deleted_at is not null as is_deleted from tenants where id = $1
+select id, slug, company_name, (deleted_at is not null)::boolean as is_deleted from tenants where id = $1
 `
 
 type NumberOwnerRow struct {
-	ID          uuid.UUID   `json:"id"`
-	Slug        string      `json:"slug"`
-	CompanyName string      `json:"company_name"`
-	IsDeleted   interface{} `json:"is_deleted"`
+	ID          uuid.UUID `json:"id"`
+	Slug        string    `json:"slug"`
+	CompanyName string    `json:"company_name"`
+	IsDeleted   bool      `json:"is_deleted"`
 }
 
 func (q *Queries) NumberOwner(ctx context.Context, id uuid.UUID) (NumberOwnerRow, error) {

@@ -135,7 +135,7 @@ func (q *Queries) ListAppointments(ctx context.Context, arg ListAppointmentsPara
 const listCalls = `-- name: ListCalls :many
 
 select id, direction, from_number, to_number, status, started_at, ended_at, duration_seconds, agent_seconds, outcome, summary, sentiment,
-  is_test, is_blocked, contact_id, recording_path is not null as has_recording
+  is_test, is_blocked, contact_id, (recording_path is not null)::boolean as has_recording
 from call_logs where tenant_id = $1 and (started_at, id) < ($2::timestamptz, $3::uuid)
 order by started_at desc, id desc limit $4
 `
@@ -148,22 +148,22 @@ type ListCallsParams struct {
 }
 
 type ListCallsRow struct {
-	ID              uuid.UUID   `json:"id"`
-	Direction       string      `json:"direction"`
-	FromNumber      *string     `json:"from_number"`
-	ToNumber        *string     `json:"to_number"`
-	Status          string      `json:"status"`
-	StartedAt       time.Time   `json:"started_at"`
-	EndedAt         *time.Time  `json:"ended_at"`
-	DurationSeconds int32       `json:"duration_seconds"`
-	AgentSeconds    int32       `json:"agent_seconds"`
-	Outcome         *string     `json:"outcome"`
-	Summary         *string     `json:"summary"`
-	Sentiment       *string     `json:"sentiment"`
-	IsTest          bool        `json:"is_test"`
-	IsBlocked       bool        `json:"is_blocked"`
-	ContactID       *uuid.UUID  `json:"contact_id"`
-	HasRecording    interface{} `json:"has_recording"`
+	ID              uuid.UUID  `json:"id"`
+	Direction       string     `json:"direction"`
+	FromNumber      *string    `json:"from_number"`
+	ToNumber        *string    `json:"to_number"`
+	Status          string     `json:"status"`
+	StartedAt       time.Time  `json:"started_at"`
+	EndedAt         *time.Time `json:"ended_at"`
+	DurationSeconds int32      `json:"duration_seconds"`
+	AgentSeconds    int32      `json:"agent_seconds"`
+	Outcome         *string    `json:"outcome"`
+	Summary         *string    `json:"summary"`
+	Sentiment       *string    `json:"sentiment"`
+	IsTest          bool       `json:"is_test"`
+	IsBlocked       bool       `json:"is_blocked"`
+	ContactID       *uuid.UUID `json:"contact_id"`
+	HasRecording    bool       `json:"has_recording"`
 }
 
 // What a tenant's people read every day. Newest first, by covering indexes; each page starts below a row.

@@ -28,17 +28,19 @@ update email_log set status = 'sent', provider_id = @provider_id, error = null, 
 where id = @id and status in ('queued', 'sending');
 
 -- name: NoteEmailError :exec
-update email_log set error = @error, updated_at = @at::timestamptz where id = @id and status in ('queued', 'sending');
+-- untouched: nothing was sent yet, so that the time of the first try does not count.
+update email_log set error = @error, updated_at = @at::timestamptz, first_attempt_at = case when @untouched::boolean then null else first_attempt_at end
+where id = @id and status in ('queued', 'sending');
 
 -- name: TenantForEmail :one
 select t.slug, t.company_name, t.owner_name, t.owner_email, t.owner_phone, t.industry, t.subscription_status, t.forward_to_number, t.timezone,
   t.brand_color, t.trial_ends_at, t.created_at, t.current_month_calls, t.max_monthly_calls,
   n.phone_number, coalesce(n.status in ('configuring', 'ready'), false)::boolean as number_live,
   p.name as plan_name, coalesce(term.monthly_calls, p.monthly_calls)::int as plan_calls, coalesce(term.price_cents, p.price_cents)::int as plan_price_cents,
-  u.period_end as period_end,
+  coalesce(u.period_end, t.created_at)::timestamptz as period_end,
   (select count(*) from call_logs c where c.tenant_id = t.id and c.usage_id is not null and c.started_at >= t.activated_at)::int as trial_calls,
   (select count(*) from appointments a where a.tenant_id = t.id)::int as appointments,
-  bigger.name as next_plan_name, bigger.monthly_calls as next_plan_calls, bigger.price_cents as next_plan_price_cents
+  coalesce(bigger.name, '')::text as next_plan_name, coalesce(bigger.monthly_calls, 0)::int as next_plan_calls, coalesce(bigger.price_cents, 0)::int as next_plan_price_cents
 from tenants t
 join plans p on p.tier = t.plan_tier
 left join tenant_plans term on term.tenant_id = t.id and term.valid_to is null
