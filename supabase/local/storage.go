@@ -191,12 +191,12 @@ func (s *storage) as(ctx context.Context, who agent, fn func(tx pgx.Tx) error) e
 
 // What S3 calls safe characters, as Storage allows them. A file's place on disk does not depend on its name.
 var (
-	keyFormat    = regexp.MustCompile(`^[A-Za-z0-9_/!.*'() &$=@;:+,?-]{1,1024}$`)
+	keyFormat    = regexp.MustCompile(`^[A-Za-z0-9_/!.*'() &$=@;:+,?-]+$`)
 	bucketFormat = regexp.MustCompile(`^[A-Za-z0-9_!.*'() &$=@;:+,?-]{1,100}$`)
 )
 
 func checkKey(key string) error {
-	bad := !keyFormat.MatchString(key)
+	bad := len(key) > 1024 || !keyFormat.MatchString(key)
 	for _, part := range strings.Split(key, "/") {
 		bad = bad || part == "" || part == "." || part == ".."
 	}
