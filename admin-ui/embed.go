@@ -1,4 +1,4 @@
-// Package adminui holds the built React app: three pages (admin, tenant dashboard, onboarding) and their assets, each
+// Package adminui holds the built React app: its pages (admin, tenant dashboard, onboarding), the API reference, and their assets, each
 // also compressed. It knows no HTTP framework: the server asks it for a File and writes that.
 package adminui
 
@@ -21,6 +21,7 @@ const (
 	Admin      Page = "admin.html"
 	Tenant     Page = "tenant.html"
 	Onboarding Page = "onboarding.html"
+	Docs       Page = "docs.html"
 )
 
 // File is one answer. The server adds "Vary: Accept-Encoding" and compares ETag with If-None-Match.

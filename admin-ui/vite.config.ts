@@ -5,7 +5,7 @@ export default defineConfig({
   plugins: [react()],
   build: {
     target: "es2023",
-    rolldownOptions: { input: ["admin.html", "tenant.html", "onboarding.html"] },
+    rolldownOptions: { input: ["admin.html", "tenant.html", "onboarding.html", "docs.html"] },
   },
   test: { environment: "happy-dom" },
 })
