@@ -1,5 +1,5 @@
-// Package adminui holds the built React app: its pages (admin, tenant dashboard, onboarding), the API reference, and their assets, each
-// also compressed. It knows no HTTP framework: the server asks it for a File and writes that.
+// Package adminui holds the built React app (admin, tenant dashboard, onboarding), the API reference, and their
+// assets, each also compressed. It knows no HTTP framework: the server asks it for a File and writes that.
 package adminui
 
 import (

@@ -13,7 +13,13 @@ const target = `public/assets/scalar-${version}.js`
 if (!existsSync(target)) {
   const folder = mkdtempSync(join(tmpdir(), "scalar-"))
   try {
-    execFileSync("npm", ["pack", `@scalar/api-reference@${version}`, "--silent", "--pack-destination", folder])
+    execFileSync("npm", [
+      "pack",
+      `@scalar/api-reference@${version}`,
+      "--silent",
+      "--pack-destination",
+      folder,
+    ])
     const archive = join(folder, `scalar-api-reference-${version}.tgz`)
     if (createHash("sha512").update(readFileSync(archive)).digest("base64") !== integrity) {
       throw new Error(`@scalar/api-reference ${version} is not the package that was pinned`)
