@@ -3,7 +3,6 @@ package local
 import (
 	"mime"
 	"net/http"
-	"net/url"
 	"path"
 	"slices"
 	"time"
@@ -135,7 +134,10 @@ func urlLife(seconds int64) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
-func escaped(bucket, key string) string { return (&url.URL{Path: bucket + "/" + key}).EscapedPath() }
+// signedPath is not escaped: supabase-js does that with what it is given.
+func signedPath(bucket, key, token string) string {
+	return "/object/sign/" + bucket + "/" + key + "?token=" + token
+}
 
 func (s *storage) signOne(w http.ResponseWriter, r *http.Request) error {
 	var in struct{ ExpiresIn int64 }
@@ -154,7 +156,7 @@ func (s *storage) signOne(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, map[string]string{"signedURL": "/object/sign/" + escaped(o.BucketID, o.Name) + "?token=" + token})
+	return writeJSON(w, http.StatusOK, map[string]string{"signedURL": signedPath(o.BucketID, o.Name, token)})
 }
 
 func (s *storage) signMany(w http.ResponseWriter, r *http.Request) error {
@@ -205,7 +207,7 @@ func (s *storage) signMany(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		link := "/object/sign/" + bucket + "/" + key + "?token=" + token // supabase-js escapes these itself
+		link := signedPath(bucket, key, token)
 		out[i].SignedURL = &link
 	}
 	return writeJSON(w, http.StatusOK, out)
@@ -240,7 +242,7 @@ func (s *storage) signUpload(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, map[string]string{"url": "/object/upload/sign/" + escaped(bucket, key) + "?token=" + token, "token": token})
+	return writeJSON(w, http.StatusOK, map[string]string{"url": "/object/upload/sign/" + bucket + "/" + key + "?token=" + token, "token": token})
 }
 
 // errRehearsed rolls back what was only tried.

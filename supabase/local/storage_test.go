@@ -113,7 +113,7 @@ func TestStorageSignedURLs(t *testing.T) {
 	}
 	open := func(path string) answer {
 		t.Helper()
-		return s.do(request{method: "GET", path: "/storage/v1" + path, key: "-"})
+		return s.do(request{method: "GET", path: "/storage/v1" + strings.ReplaceAll(path, " ", "%20"), key: "-"})
 	}
 	signed := s.want(s.storageCall("POST", "/object/sign/docs/a%20b.txt", s.keys.Secret, anyMap{"expiresIn": 60}), 200, "").str("signedURL")
 	if got := s.want(open(signed), 200, ""); string(got.raw) != "a b.txt" {
