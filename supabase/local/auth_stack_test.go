@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"kestrel.ai/supabase/local"
@@ -45,6 +46,15 @@ func newStack(t *testing.T, with ...func(*local.AuthOptions)) *stack {
 	pool, err := pgxpool.New(ctx, db.SuperuserURL)
 	must(t, err)
 	t.Cleanup(pool.Close)
+	conf, err := pgxpool.ParseConfig(db.SuperuserURL)
+	must(t, err)
+	conf.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "set role supabase_auth_admin") // all that Auth needs
+		return err
+	}
+	authPool, err := pgxpool.NewWithConfig(ctx, conf)
+	must(t, err)
+	t.Cleanup(authPool.Close)
 	server := httptest.NewUnstartedServer(nil)
 	s := &stack{t: t, base: "http://" + server.Listener.Addr().String(), pool: pool, dir: t.TempDir()}
 	s.signing, err = local.NewSigningKey()
@@ -56,7 +66,7 @@ func newStack(t *testing.T, with ...func(*local.AuthOptions)) *stack {
 	must(t, err)
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
 	o := local.AuthOptions{
-		Pool: pool, BaseURL: s.base, SiteURL: "http://app.localhost:8080", Key: s.signing, Keys: s.keys, Now: s.now, Log: log,
+		Pool: authPool, BaseURL: s.base, SiteURL: "http://app.localhost:8080", Key: s.signing, Keys: s.keys, Now: s.now, Log: log,
 		Limits:        local.Limits{Off: true},
 		RedirectAllow: func(url string) bool { return strings.HasPrefix(url, "http://acme.localhost:8080/") },
 		Mailer: func(_ context.Context, m local.Mail) error {

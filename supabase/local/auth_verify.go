@@ -147,6 +147,9 @@ func (a *auth) verify(w http.ResponseWriter, r *http.Request) error {
 // verifyLink is GET /verify, the link in a mail: it redirects with a session in the fragment, with ?code= where the
 // mail was asked for with a PKCE challenge, or with an error.
 func (a *auth) verifyLink(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet { // the mux lets HEAD in; it must not use the token up
+		return fail(http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed")
+	}
 	query := r.URL.Query()
 	token, kind := query.Get("token"), query.Get("type")
 	if kind == "" {
