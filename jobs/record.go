@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime/debug"
 	"time"
 
@@ -119,7 +120,7 @@ func (r *recorder) failed(ctx, leased context.Context, row *rivertype.JobRow, ar
 	}
 	reason := f.Reason
 	if !f.Permanent {
-		reason += fmt.Sprintf(" It was tried %d times, the last time now.", row.Attempt)
+		reason = fmt.Sprintf("Given up after %d tries. ", row.Attempt) + promise.ReplaceAllString(reason, "")
 	}
 	log.Error("job failed")
 	fail := db.FailJobParams{ID: args.JobID, Reason: reason, Attempt: int32(row.Attempt)}
@@ -131,6 +132,9 @@ func (r *recorder) failed(ctx, leased context.Context, row *rivertype.JobRow, ar
 	}
 	return river.JobCancel(errors.New(f.Reason))
 }
+
+// promise is what a reason says of tries to come.
+var promise = regexp.MustCompile(`; (?:Kestrel|it) (?:tries|asks) again[^.]*`)
 
 // safely turns a panic into an error, so that it is recorded like any other.
 func safely(ctx context.Context, work func(context.Context) error) (err error) {

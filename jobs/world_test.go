@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -150,13 +151,17 @@ func (w *world) work(with ...func(*jobs.Deps)) (stop func()) {
 // tenant inserts one as Studio would; columns come as name, value pairs.
 func (w *world) tenant(slug string, columns ...any) uuid.UUID {
 	w.t.Helper()
-	names, marks, values := "slug, company_name, owner_email", "$1, $2, $3", []any{slug, "Company " + slug, slug + "@example.com"}
+	row := map[string]any{"slug": slug, "company_name": "Company " + slug, "owner_email": slug + "@example.com"}
 	for i := 0; i < len(columns); i += 2 {
-		values = append(values, columns[i+1])
-		names += ", " + columns[i].(string)
-		marks += ", $" + string(rune('0'+len(values)))
+		row[columns[i].(string)] = columns[i+1]
 	}
-	return scan[uuid.UUID](w, "insert into tenants ("+names+") values ("+marks+") returning id", values...)
+	var names, marks []string
+	var values []any
+	for name, value := range row {
+		values = append(values, value)
+		names, marks = append(names, name), append(marks, "$"+strconv.Itoa(len(values)))
+	}
+	return scan[uuid.UUID](w, "insert into tenants ("+strings.Join(names, ", ")+") values ("+strings.Join(marks, ", ")+") returning id", values...)
 }
 
 func scan[T any](w *world, sql string, args ...any) (out T) {

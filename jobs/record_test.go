@@ -1,0 +1,82 @@
+package jobs_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"kestrel.ai/jobs"
+	"kestrel.ai/jobs/twilio"
+)
+
+// clumsy panics on every look-up.
+type clumsy struct{ jobs.Twilio }
+
+func (clumsy) FindByNumber(context.Context, string) (twilio.OwnedNumber, bool, error) {
+	panic("secret detail")
+}
+
+func TestPanicIsRecorded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	intent := w.buy(w.tenant("acme"), "+14155550123", false)
+	w.exec(`update river.river_job set max_attempts = 2 where kind = 'number_purchase'`)
+	w.work(func(d *jobs.Deps) { d.Twilio = clumsy{} })
+	j := w.ends("failed", "number_purchase", intent)
+	same(t, "reason", j.Reason, "Given up after 2 tries. Something went wrong inside Kestrel. The log has the details.")
+	same(t, "secrets", scan[int](w, `select count(*) from river.river_job j where strpos(j::text, 'secret detail') > 0`), 0)
+	same(t, "intent", scan[string](w, `select state from number_purchases`), "failed")
+}
+
+// A failed purchase can be ordered again; a lost job is found; a discarded one leaves its row.
+func TestRetryAndReconcile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	intent := w.buy(w.tenant("acme"), w.forSale("857", 0), false)
+	stop := w.work(func(d *jobs.Deps) { d.Twilio, _ = twilio.New(twilio.Config{}) })
+	j := w.ends("failed", "number_purchase", intent)
+	stop()
+	w.exec(`select private.retry_job($1)`, j.ID)
+	w.exec(`delete from river.river_job where kind = 'number_purchase'`)
+	lost := w.buy(w.tenant("other"), w.forSale("857", 1), false)
+	w.exec(`update river.river_job set state = 'discarded', finalized_at = now() where kind = 'number_purchase'`)
+	w.work()
+	w.ahead.Store(int64(3 * time.Minute))
+	same(t, "the same record", w.ends("done", "number_purchase", intent).ID, j.ID)
+	if j := w.ends("failed", "number_purchase", lost); !strings.Contains(j.Reason, "tried too often") {
+		t.Error(j.Reason)
+	}
+	same(t, "intent", scan[string](w, `select state from number_purchases where id = $1`, lost), "failed")
+}
+
+// Stop lets what runs finish; what does not finish in time runs again, without a try lost.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	began := make(chan struct{})
+	intent := w.buy(w.tenant("acme"), w.forSale("857", 0), false)
+	stop := w.work(func(d *jobs.Deps) {
+		d.Twilio = stuck{d.Twilio, began}
+		d.Config.Tuning.SoftStop = 50 * time.Millisecond
+	})
+	<-began
+	stop()
+	if j := w.job("number_purchase", intent); j.State != "queued" || !strings.Contains(j.Reason, "restarted") {
+		t.Errorf("%+v", j)
+	}
+	w.work()
+	same(t, "attempt", w.ends("done", "number_purchase", intent).Attempt, 1)
+}
+
+// stuck waits in a look-up until it is cancelled.
+type stuck struct {
+	jobs.Twilio
+	began chan struct{}
+}
+
+func (s stuck) FindByNumber(ctx context.Context, _ string) (twilio.OwnedNumber, bool, error) {
+	close(s.began)
+	<-ctx.Done()
+	return twilio.OwnedNumber{}, false, ctx.Err()
+}
