@@ -16,7 +16,7 @@ select n.id, n.tenant_id, n.phone_number, n.status, n.status_reason, n.is_primar
 from phone_numbers n where n.phone_number = @phone_number and n.released_at is null;
 
 -- name: NumberOwner :one
-select id, slug, company_name, deleted_at is not null as is_deleted from tenants where id = @id;
+select id, slug, company_name, (deleted_at is not null)::boolean as is_deleted from tenants where id = @id;
 
 -- name: AttachNumber :one
 insert into phone_numbers (tenant_id, phone_number) values (@tenant_id, @phone_number) returning id;

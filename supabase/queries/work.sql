@@ -2,7 +2,7 @@
 
 -- name: ListCalls :many
 select id, direction, from_number, to_number, status, started_at, ended_at, duration_seconds, agent_seconds, outcome, summary, sentiment,
-  is_test, is_blocked, contact_id, recording_path is not null as has_recording
+  is_test, is_blocked, contact_id, (recording_path is not null)::boolean as has_recording
 from call_logs where tenant_id = @tenant_id and (started_at, id) < (@before_at::timestamptz, @before::uuid)
 order by started_at desc, id desc limit @max_rows;
 

@@ -1,0 +1,148 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"kestrel.ai/server/edge"
+	"kestrel.ai/subdomain"
+	"kestrel.ai/supabase"
+	"kestrel.ai/supabase/db"
+)
+
+// onboarding is the scope of people who are nobody yet: one of the API's two uses of the service role.
+func (a *API) onboarding(ctx context.Context) supabase.Scope {
+	return supabase.AsService("onboarding").Request(edge.FromContext(ctx).RequestID)
+}
+
+type onboardInput struct{ Body Onboard }
+
+// Onboard is the sign-up form.
+type Onboard struct {
+	CompanyName     string  `json:"company_name" maxLength:"120" example:"HAIEC"`
+	Industry        string  `json:"industry,omitempty" maxLength:"60" example:"hvac"`
+	OwnerName       string  `json:"owner_name" maxLength:"120" example:"HAIEC Owner"`
+	OwnerEmail      string  `json:"owner_email" maxLength:"254" example:"admin@haiec.com"`
+	OwnerPhone      *string `json:"owner_phone,omitempty" nullable:"true" maxLength:"40" example:"+18573825169"`
+	Slug            string  `json:"slug,omitempty" maxLength:"63" example:"haiec" doc:"The subdomain; made from the company name if left out"`
+	PlanTier        string  `json:"plan_tier" maxLength:"31" example:"professional"`
+	ForwardToNumber *string `json:"forward_to_number,omitempty" nullable:"true" maxLength:"40" example:"+18573825169"`
+	Timezone        string  `json:"timezone,omitempty" maxLength:"64" default:"America/New_York" example:"America/New_York"`
+	AcceptTerms     bool    `json:"accept_terms" example:"true" doc:"Must be true"`
+	TermsVersion    string  `json:"terms_version" maxLength:"40" example:"2026-01-01" doc:"Of the terms that were shown"`
+}
+
+// Resolve normalises the fields and says everything that is wrong with them.
+func (b *Onboard) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
+	f := faults{at: at}
+	order := CreateTenant{CompanyName: b.CompanyName, Slug: b.Slug, OwnerName: b.OwnerName, OwnerEmail: b.OwnerEmail, OwnerPhone: b.OwnerPhone,
+		Industry: b.Industry, PlanTier: b.PlanTier, ForwardToNumber: b.ForwardToNumber}
+	f.errs = order.Resolve(nil, at)
+	b.CompanyName, b.Slug, b.OwnerName, b.OwnerEmail, b.Industry, b.PlanTier = order.CompanyName, order.Slug, order.OwnerName, order.OwnerEmail, order.Industry, order.PlanTier
+	f.line("terms_version", &b.TermsVersion, 40)
+	if !b.AcceptTerms {
+		f.add("accept_terms", "must be true")
+	}
+	return f.errs
+}
+
+// Onboarded says what was made.
+type Onboarded struct {
+	TenantID     uuid.UUID `json:"tenant_id" format:"uuid"`
+	Slug         string    `json:"slug" example:"haiec"`
+	Status       string    `json:"status" example:"pending"`
+	DashboardURL string    `json:"dashboard_url" example:"https://haiec.kestrel.ai"`
+}
+
+type onboardedOutput struct{ Body Onboarded }
+
+var errEmailKnown = edge.NewProblem(http.StatusConflict, "owner_email_taken",
+	"This e-mail address is registered already. Sign in, or use another address.").At("owner_email", "is registered already")
+
+const onboardDoc doc = `Sign up
+Creates a tenant that is pending until staff give it a number. The owner gets a welcome with a link to set a password.`
+
+func (a *API) onboard(ctx context.Context, in *onboardInput) (*onboardedOutput, error) {
+	b := in.Body
+	offered, err := a.query(ctx).ListOfferedPlans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := false
+	for _, p := range offered {
+		known = known || p.Tier == b.PlanTier
+	}
+	if !known {
+		return nil, edge.NewProblem(http.StatusUnprocessableEntity, "plan_unknown", "There is no such plan on offer.").At("plan_tier", "is not on offer")
+	}
+	order := db.CreateTenantParams{
+		Slug: b.Slug, CompanyName: b.CompanyName, OwnerName: b.OwnerName, OwnerEmail: b.OwnerEmail, OwnerPhone: unlessEmpty(b.OwnerPhone),
+		Industry: b.Industry, PlanTier: b.PlanTier, SubscriptionStatus: "pending", ForwardToNumber: unlessEmpty(b.ForwardToNumber), Timezone: b.Timezone,
+		TermsVersion: &b.TermsVersion, TermsAcceptedAt: optionalTime(a.Now()),
+	}
+	var made uuid.UUID
+	scope := a.onboarding(ctx)
+	err = a.withSlug(ctx, db.New(a.DB.As(scope)), &order, func() error {
+		return a.DB.Tx(ctx, scope, func(tx pgx.Tx) (err error) {
+			made, err = db.New(tx).CreateTenant(ctx, order)
+			return err
+		})
+	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.ConstraintName == "tenants_owner_email_key" {
+		return nil, errEmailKnown.Because(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &onboardedOutput{Body: Onboarded{TenantID: made, Slug: order.Slug, Status: "pending", DashboardURL: a.Config.Origin(order.Slug)}}, nil
+}
+
+// Slugs -----------------------------------------------------------------------------------------------------------
+
+type slugInput struct {
+	Name string `query:"name" maxLength:"120" example:"HAIEC" doc:"A company name to make a slug of"`
+	Slug string `query:"slug" maxLength:"63" doc:"Or a slug to look at"`
+}
+
+// SlugCheck says whether a slug can be had.
+type SlugCheck struct {
+	Slug        string   `json:"slug" example:"haiec"`
+	Available   bool     `json:"available"`
+	Reason      *string  `json:"reason" enum:"slug_invalid,slug_reserved,slug_taken" doc:"Why not"`
+	Suggestions []string `json:"suggestions" nullable:"false" example:"[\"haiec-hq\"]" doc:"Free ones like it"`
+}
+
+type slugOutput struct{ Body SlugCheck }
+
+const checkSlugDoc doc = `Check a subdomain
+Give a name to get a slug made of it, or a slug to know whether it is free.`
+
+func (a *API) checkSlug(ctx context.Context, in *slugInput) (*slugOutput, error) {
+	if (in.Name == "") == (in.Slug == "") {
+		return nil, edge.NewProblem(http.StatusUnprocessableEntity, "invalid", "Give a name or a slug.").At("name", "is required, or slug")
+	}
+	check := SlugCheck{Slug: strings.ToLower(strings.TrimSpace(in.Slug)), Suggestions: []string{}}
+	if in.Name != "" {
+		check.Slug = subdomain.SlugFrom(in.Name)
+	}
+	q := db.New(a.DB.As(a.onboarding(ctx)))
+	problem, err := q.SlugProblem(ctx, check.Slug)
+	if err != nil {
+		return nil, err
+	}
+	check.Available, check.Reason = problem == "", optional(problem)
+	if free, err := suggest(ctx, q, in.Name+in.Slug); err != nil {
+		return nil, err
+	} else if !check.Available && free != nil {
+		check.Suggestions = free
+	}
+	return &slugOutput{Body: check}, nil
+}
