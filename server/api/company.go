@@ -66,10 +66,7 @@ type PatchCompany struct {
 // Resolve normalises the fields and says everything that is wrong with them.
 func (b *PatchCompany) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	f := faults{at: at}
-	f.line("company_name", &b.CompanyName.Value, 120)
-	if b.CompanyName.Sent {
-		f.required("company_name", b.CompanyName.Value)
-	}
+	f.name("company_name", &b.CompanyName.Value, 120)
 	f.line("owner_name", &b.OwnerName.Value, 120)
 	f.phone("owner_phone", &b.OwnerPhone.Value)
 	f.phone("forward_to_number", &b.ForwardToNumber.Value)

@@ -105,18 +105,20 @@ func (f *faults) line(name string, value *string, limit int) {
 	}
 }
 
+// name is a line that must not be blank. Where it is missing altogether the schema has said so.
+func (f *faults) name(name string, value *string, limit int) {
+	missing := *value == ""
+	f.line(name, value, limit)
+	if *value == "" && !missing {
+		f.add(name, "is required")
+	}
+}
+
 // matching trims and lower-cases *value and holds it against the form.
 func (f *faults) matching(name string, value *string, form *regexp.Regexp, message string) {
 	*value = strings.ToLower(strings.TrimSpace(*value))
 	if *value != "" && !form.MatchString(*value) {
 		f.add(name, message)
-	}
-}
-
-// required says that *value, trimmed, is empty. Where a field is missing altogether the schema has said so.
-func (f *faults) required(name string, value string) {
-	if strings.TrimSpace(value) == "" {
-		f.add(name, "is required")
 	}
 }
 

@@ -75,7 +75,7 @@ func (a *API) getJob(ctx context.Context, in *jobInput) (*jobOutput, error) {
 }
 
 type listJobsInput struct {
-	pageInput
+	PageInput
 	State    string `query:"state" enum:"queued,running,done,failed"`
 	Kind     string `query:"kind" maxLength:"60" example:"number_purchase"`
 	TenantID id     `query:"tenant_id"`
@@ -90,7 +90,7 @@ func (a *API) listJobs(ctx context.Context, in *listJobsInput) (*listOutput[Job]
 		return nil, err
 	}
 	rows, err := a.query(ctx).ListJobs(ctx, db.ListJobsParams{Before: c.ID, TenantID: in.TenantID.optional(), State: in.State, Kind: in.Kind, MaxRows: in.rows()})
-	return paged(in.pageInput, rows, func(r db.ListJobsRow) Job { return Job(r) }, func(r db.ListJobsRow) cursor { return cursor{ID: r.ID} }), err
+	return paged(in.PageInput, rows, func(r db.ListJobsRow) Job { return Job(r) }, func(r db.ListJobsRow) cursor { return cursor{ID: r.ID} }), err
 }
 
 const retryJobDoc doc = `Retry a failed job

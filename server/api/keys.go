@@ -45,11 +45,7 @@ type CreateAPIKey struct {
 // Resolve says what is wrong with the fields.
 func (b *CreateAPIKey) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	f := faults{at: at}
-	given := b.Name != ""
-	f.line("name", &b.Name, 80)
-	if given {
-		f.required("name", b.Name)
-	}
+	f.name("name", &b.Name, 80)
 	return f.errs
 }
 

@@ -80,12 +80,13 @@ func mayGrant(ctx context.Context, role string) error {
 	return nil
 }
 
-type memberInput struct {
+// MemberInput names a membership in the path.
+type MemberInput struct {
 	ID id `path:"id" doc:"The membership's id"`
 }
 
 type patchMemberInput struct {
-	memberInput
+	MemberInput
 	Body PatchMember
 }
 
@@ -142,7 +143,7 @@ func findMember(ctx context.Context, q *db.Queries, id uuid.UUID) (db.FindMember
 const removeMemberDoc doc = `Remove a member
 Within a second, open streams included. The last owner stays: 409 last_owner.`
 
-func (a *API) removeMember(ctx context.Context, in *memberInput) (*struct{}, error) {
+func (a *API) removeMember(ctx context.Context, in *MemberInput) (*struct{}, error) {
 	return nil, a.DB.Tx(ctx, edge.FromContext(ctx).SQL(), func(tx pgx.Tx) error {
 		q := db.New(tx)
 		if _, err := findMember(ctx, q, in.ID.UUID); err != nil {

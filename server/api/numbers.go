@@ -52,7 +52,7 @@ type OwnNumber struct {
 const listNumbersDoc doc = `List a tenant's phone numbers
 The primary one first.`
 
-func (a *API) listNumbers(ctx context.Context, in *tenantInput) (*listOutput[Number], error) {
+func (a *API) listNumbers(ctx context.Context, in *TenantPath) (*listOutput[Number], error) {
 	q := a.DB.As(edge.FromContext(ctx).SQL())
 	if err := a.open(ctx, q, in.ID.UUID); err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (a *API) listOwnNumbers(ctx context.Context, _ *struct{}) (*listOutput[OwnN
 // Attach ----------------------------------------------------------------------------------------------------------
 
 type attachNumberInput struct {
-	tenantInput
+	TenantPath
 	Body AttachNumber
 }
 
@@ -135,7 +135,8 @@ func makePrimary(ctx context.Context, q *db.Queries, tenant, number uuid.UUID) e
 
 // Primary, webhooks, release, test ------------------------------------------------------------------------------------
 
-type numberInput struct {
+// NumberInput names a number in the path.
+type NumberInput struct {
 	ID id `path:"id" doc:"The number's id"`
 }
 
@@ -144,7 +145,7 @@ type numberBody struct{ Body Number }
 const primaryNumberDoc doc = `Make a number the primary one
 It is shown on the tenant, and in its mails.`
 
-func (a *API) primaryNumber(ctx context.Context, in *numberInput) (*numberBody, error) {
+func (a *API) primaryNumber(ctx context.Context, in *NumberInput) (*numberBody, error) {
 	out := &numberBody{}
 	err := a.DB.Tx(ctx, edge.FromContext(ctx).SQL(), func(tx pgx.Tx) error {
 		q := db.New(tx)
@@ -173,7 +174,7 @@ func findNumber(ctx context.Context, q *db.Queries, number uuid.UUID) (db.FindNu
 const repairWebhooksDoc doc = `Set a number's webhooks again
 To what they should be, by a job. Follow it at Location.`
 
-func (a *API) repairWebhooks(ctx context.Context, in *numberInput) (*jobOrderedOutput, error) {
+func (a *API) repairWebhooks(ctx context.Context, in *NumberInput) (*jobOrderedOutput, error) {
 	if err := a.twilioReady(); err != nil {
 		return nil, err
 	}
@@ -181,7 +182,7 @@ func (a *API) repairWebhooks(ctx context.Context, in *numberInput) (*jobOrderedO
 }
 
 type releaseNumberInput struct {
-	numberInput
+	NumberInput
 	Body ReleaseNumber
 }
 
@@ -208,7 +209,7 @@ func (a *API) releaseNumber(ctx context.Context, in *releaseNumberInput) (*jobOr
 }
 
 type testSMSInput struct {
-	numberInput
+	NumberInput
 	Body TestSMS
 }
 

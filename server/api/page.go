@@ -23,8 +23,8 @@ func whole[T any](items []T) *listOutput[T] {
 	return &listOutput[T]{Body: list[T]{Items: items}}
 }
 
-// pageInput is what every list with pages takes.
-type pageInput struct {
+// PageInput is what every list with pages takes.
+type PageInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"Rows per page"`
 	Cursor string `query:"cursor" maxLength:"1000" doc:"The next of the page before"`
 }
@@ -45,7 +45,7 @@ func newest() cursor {
 }
 
 // after reads the cursor; without one, begin is where the list begins.
-func (in pageInput) after(begin cursor) (cursor, error) {
+func (in PageInput) after(begin cursor) (cursor, error) {
 	if in.Cursor == "" {
 		return begin, nil
 	}
@@ -61,10 +61,10 @@ func (in pageInput) after(begin cursor) (cursor, error) {
 }
 
 // rows is how many rows to ask for: one more than is shown tells whether there is a next page.
-func (in pageInput) rows() int32 { return int32(in.Limit) + 1 }
+func (in PageInput) rows() int32 { return int32(in.Limit) + 1 }
 
 // paged cuts the extra row off and makes the cursor of what is left; show turns a row into what is sent.
-func paged[R, T any](in pageInput, rows []R, show func(R) T, at func(R) cursor) *listOutput[T] {
+func paged[R, T any](in PageInput, rows []R, show func(R) T, at func(R) cursor) *listOutput[T] {
 	out := list[T]{Items: make([]T, 0, min(len(rows), in.Limit))}
 	for _, r := range rows[:min(len(rows), in.Limit)] {
 		out.Items = append(out.Items, show(r))

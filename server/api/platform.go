@@ -120,8 +120,7 @@ type PatchPlan struct {
 func (b *PatchPlan) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	f := faults{at: at}
 	if b.Name != nil {
-		f.line("name", b.Name, 60)
-		f.required("name", *b.Name)
+		f.name("name", b.Name, 60)
 	}
 	if b.Description != nil {
 		f.line("description", b.Description, 200)

@@ -24,14 +24,14 @@ type Activity struct {
 	CreatedAt  time.Time       `json:"created_at"`
 }
 
-func activityPage(in pageInput, rows []db.ActivityLog) *listOutput[Activity] {
+func activityPage(in PageInput, rows []db.ActivityLog) *listOutput[Activity] {
 	return paged(in, rows, func(r db.ActivityLog) Activity { return Activity(r) }, func(r db.ActivityLog) cursor { return cursor{ID: r.ID} })
 }
 
 const listActivityDoc doc = `List all activity
 Who changed what, when, with before and after: newest first.`
 
-func (a *API) listActivity(ctx context.Context, in *pageInput) (*listOutput[Activity], error) {
+func (a *API) listActivity(ctx context.Context, in *PageInput) (*listOutput[Activity], error) {
 	c, err := in.after(newest())
 	if err != nil {
 		return nil, err
@@ -41,25 +41,25 @@ func (a *API) listActivity(ctx context.Context, in *pageInput) (*listOutput[Acti
 }
 
 type tenantPageInput struct {
-	tenantInput
-	pageInput
+	TenantPath
+	PageInput
 }
 
 const tenantActivityDoc doc = `List a tenant's activity
 Newest first. A deleted tenant's is still there.`
 
 func (a *API) listTenantActivity(ctx context.Context, in *tenantPageInput) (*listOutput[Activity], error) {
-	return a.activityOf(ctx, in.ID.UUID, in.pageInput)
+	return a.activityOf(ctx, in.ID.UUID, in.PageInput)
 }
 
 const ownActivityDoc doc = `List the tenant's own activity
 Newest first.`
 
-func (a *API) listOwnActivity(ctx context.Context, in *pageInput) (*listOutput[Activity], error) {
+func (a *API) listOwnActivity(ctx context.Context, in *PageInput) (*listOutput[Activity], error) {
 	return a.activityOf(ctx, tenantOf(ctx), *in)
 }
 
-func (a *API) activityOf(ctx context.Context, tenant uuid.UUID, in pageInput) (*listOutput[Activity], error) {
+func (a *API) activityOf(ctx context.Context, tenant uuid.UUID, in PageInput) (*listOutput[Activity], error) {
 	c, err := in.after(newest())
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func rendered(r db.FindEmailRow) RenderedEmail {
 }
 
 type listEmailsInput struct {
-	pageInput
+	PageInput
 	Status   string `query:"status" enum:"queued,sending,sent,failed,unknown"`
 	Template string `query:"template" maxLength:"60" example:"welcome"`
 	TenantID id     `query:"tenant_id"`
@@ -113,7 +113,7 @@ func (a *API) listEmails(ctx context.Context, in *listEmailsInput) (*listOutput[
 		return nil, err
 	}
 	rows, err := a.query(ctx).ListEmails(ctx, db.ListEmailsParams{Before: c.ID, TenantID: in.TenantID.optional(), Status: in.Status, Template: in.Template, MaxRows: in.rows()})
-	return paged(in.pageInput, rows, func(r db.ListEmailsRow) Email { return Email(r) }, func(r db.ListEmailsRow) cursor { return cursor{ID: r.ID} }), err
+	return paged(in.PageInput, rows, func(r db.ListEmailsRow) Email { return Email(r) }, func(r db.ListEmailsRow) cursor { return cursor{ID: r.ID} }), err
 }
 
 func (i id) optional() *uuid.UUID {

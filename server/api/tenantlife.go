@@ -35,7 +35,7 @@ func (a *API) become(ctx context.Context, id uuid.UUID, to func(from string) str
 }
 
 type activateInput struct {
-	tenantInput
+	TenantPath
 	Body *struct {
 		SkipTrial bool `json:"skip_trial,omitempty" example:"false" doc:"Make a pending tenant active at once, without a trial"`
 	}
@@ -56,7 +56,7 @@ func (a *API) activateTenant(ctx context.Context, in *activateInput) (*tenantOut
 }
 
 type reasonInput struct {
-	tenantInput
+	TenantPath
 	Body *reasonBody
 }
 
@@ -108,7 +108,7 @@ type tenantStatsOutput struct{ Body TenantStats }
 const tenantStatsDoc doc = `Get a tenant's statistics
 Calls, usage of the plan in this period, appointments.`
 
-func (a *API) tenantStats(ctx context.Context, in *tenantInput) (*tenantStatsOutput, error) {
+func (a *API) tenantStats(ctx context.Context, in *TenantPath) (*tenantStatsOutput, error) {
 	s, err := a.query(ctx).TenantStats(ctx, a.Now(), in.ID.UUID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, errNoTenant
@@ -133,7 +133,7 @@ func percentage(calls int32, limit *int32) float64 {
 // Provisioning ----------------------------------------------------------------------------------------------------
 
 type provisionInput struct {
-	tenantInput
+	TenantPath
 	Body ProvisionTenant
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 type listTenantsInput struct {
-	pageInput
+	PageInput
 	Search   string   `query:"search" maxLength:"120" doc:"In name, slug, e-mail, and any of the tenant's phone numbers" example:"haiec"`
 	Status   []string `query:"status" maxItems:"5" enum:"pending,trial,active,suspended,cancelled" doc:"One or more, separated by commas"`
 	PlanTier string   `query:"plan_tier" maxLength:"31" example:"professional"`
@@ -76,7 +76,7 @@ func (a *API) tenantPage(ctx context.Context, q db.DBTX, in listTenantsInput) (*
 	if err != nil {
 		return nil, err
 	}
-	return paged(in.pageInput, tenants, func(t Tenant) Tenant { return t }, func(t Tenant) cursor {
+	return paged(in.PageInput, tenants, func(t Tenant) Tenant { return t }, func(t Tenant) cursor {
 		return cursor{Sort: begin.Sort, Value: t.sortValue(in.Sort), ID: t.ID}
 	}), nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 type patchTenantInput struct {
-	tenantInput
+	TenantPath
 	Body PatchTenant
 }
 
@@ -41,15 +41,9 @@ type PatchTenant struct {
 // Resolve normalises the fields and says everything that is wrong with them.
 func (b *PatchTenant) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	f := faults{at: at}
-	for name, v := range map[string]*field[string]{"company_name": &b.CompanyName, "owner_name": &b.OwnerName, "status_reason": &b.StatusReason} {
-		f.line(name, &v.Value, 500)
-	}
-	if b.CompanyName.Sent {
-		f.required("company_name", b.CompanyName.Value)
-	}
-	if b.OwnerEmail.Sent {
-		f.required("owner_email", b.OwnerEmail.Value)
-	}
+	f.name("company_name", &b.CompanyName.Value, 120)
+	f.line("owner_name", &b.OwnerName.Value, 120)
+	f.line("status_reason", &b.StatusReason.Value, 500)
 	f.email("owner_email", &b.OwnerEmail.Value)
 	for name, v := range map[string]*field[string]{"owner_phone": &b.OwnerPhone, "twilio_phone_number": &b.TwilioPhoneNumber, "forward_to_number": &b.ForwardToNumber} {
 		f.phone(name, &v.Value)

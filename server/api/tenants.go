@@ -90,7 +90,7 @@ func (a *API) tenant(ctx context.Context, q db.DBTX, id uuid.UUID) (Tenant, erro
 	return found[0], nil
 }
 
-type tenantInput struct {
+type TenantPath struct {
 	ID id `path:"id" doc:"The tenant's id"`
 }
 
@@ -121,7 +121,7 @@ type CreateTenant struct {
 // Resolve normalises the fields and says everything that is wrong with them.
 func (b *CreateTenant) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	f := faults{at: at}
-	f.line("company_name", &b.CompanyName, 120)
+	f.name("company_name", &b.CompanyName, 120)
 	f.line("owner_name", &b.OwnerName, 120)
 	f.email("owner_email", &b.OwnerEmail)
 	for name, value := range map[string]*string{"owner_phone": b.OwnerPhone, "twilio_phone_number": b.TwilioPhoneNumber, "forward_to_number": b.ForwardToNumber} {
@@ -227,7 +227,7 @@ type tenantDetailOutput struct{ Body TenantDetail }
 const getTenantDoc doc = `Get a tenant
 With its phone numbers, its current term, and whether it has been pending for more than 48 hours.`
 
-func (a *API) getTenant(ctx context.Context, in *tenantInput) (*tenantDetailOutput, error) {
+func (a *API) getTenant(ctx context.Context, in *TenantPath) (*tenantDetailOutput, error) {
 	out := &tenantDetailOutput{}
 	err := a.DB.Tx(ctx, edge.FromContext(ctx).SQL(), func(tx pgx.Tx) (err error) {
 		if out.Body.Tenant, err = a.tenant(ctx, tx, in.ID.UUID); err != nil {
@@ -260,7 +260,7 @@ func each[R, T any](rows []R, show func(R) T) []T {
 const deleteTenantDoc doc = `Delete a tenant
 Softly: its dashboard and keys close at once, its slug, e-mail and number stay taken, and it can be restored for 30 days.`
 
-func (a *API) deleteTenant(ctx context.Context, in *tenantInput) (*struct{}, error) {
+func (a *API) deleteTenant(ctx context.Context, in *TenantPath) (*struct{}, error) {
 	n, err := a.query(ctx).DeleteTenant(ctx, optionalTime(a.Now()), in.ID.UUID)
 	if err == nil && n == 0 {
 		err = errNoTenant
@@ -273,7 +273,7 @@ func optionalTime(t time.Time) *time.Time { return &t }
 const restoreTenantDoc doc = `Restore a deleted tenant
 Its status is what it was before.`
 
-func (a *API) restoreTenant(ctx context.Context, in *tenantInput) (*tenantOutput, error) {
+func (a *API) restoreTenant(ctx context.Context, in *TenantPath) (*tenantOutput, error) {
 	out := &tenantOutput{}
 	err := a.DB.Tx(ctx, edge.FromContext(ctx).SQL(), func(tx pgx.Tx) error {
 		n, err := db.New(tx).RestoreTenant(ctx, in.ID.UUID)

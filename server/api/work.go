@@ -32,7 +32,7 @@ type Call struct {
 const listCallsDoc doc = `List calls
 Newest first.`
 
-func (a *API) listCalls(ctx context.Context, in *pageInput) (*listOutput[Call], error) {
+func (a *API) listCalls(ctx context.Context, in *PageInput) (*listOutput[Call], error) {
 	c, err := in.after(newest())
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ type Appointment struct {
 }
 
 type listAppointmentsInput struct {
-	pageInput
+	PageInput
 	Status string    `query:"status" enum:"scheduled,completed,cancelled,no_show"`
 	From   time.Time `query:"from" doc:"Starting at or after this"`
 	To     time.Time `query:"to" doc:"Starting before this"`
@@ -79,7 +79,7 @@ func (a *API) listAppointments(ctx context.Context, in *listAppointmentsInput) (
 		return nil, err
 	}
 	rows, err := a.query(ctx).ListAppointments(ctx, db.ListAppointmentsParams{TenantID: tenantOf(ctx), BeforeAt: c.At, Before: c.ID, Since: in.From, Status: in.Status, MaxRows: in.rows()})
-	return paged(in.pageInput, rows, func(r db.ListAppointmentsRow) Appointment { return Appointment(r) },
+	return paged(in.PageInput, rows, func(r db.ListAppointmentsRow) Appointment { return Appointment(r) },
 		func(r db.ListAppointmentsRow) cursor { return cursor{At: r.StartsAt, ID: r.ID} }), err
 }
 
@@ -99,7 +99,7 @@ type Message struct {
 const listMessagesDoc doc = `List text messages
 Newest first.`
 
-func (a *API) listMessages(ctx context.Context, in *pageInput) (*listOutput[Message], error) {
+func (a *API) listMessages(ctx context.Context, in *PageInput) (*listOutput[Message], error) {
 	c, err := in.after(newest())
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ type Contact struct {
 }
 
 type listContactsInput struct {
-	pageInput
+	PageInput
 	Search string `query:"search" maxLength:"120" doc:"In name, phone number and e-mail"`
 }
 
@@ -135,5 +135,5 @@ func (a *API) listContacts(ctx context.Context, in *listContactsInput) (*listOut
 		return nil, err
 	}
 	rows, err := a.query(ctx).ListContacts(ctx, db.ListContactsParams{TenantID: tenantOf(ctx), Before: c.ID, Search: in.Search, MaxRows: in.rows()})
-	return paged(in.pageInput, rows, func(r db.ListContactsRow) Contact { return Contact(r) }, func(r db.ListContactsRow) cursor { return cursor{ID: r.ID} }), err
+	return paged(in.PageInput, rows, func(r db.ListContactsRow) Contact { return Contact(r) }, func(r db.ListContactsRow) cursor { return cursor{ID: r.ID} }), err
 }

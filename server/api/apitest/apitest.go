@@ -1,0 +1,318 @@
+// Package apitest starts the whole API for a test: a real Postgres database, the edge, the operations on a fiber app,
+// Twilio's stand-in, and people, keys and staff of every kind to call it as.
+package apitest
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"kestrel.ai/jobs/twilio"
+	"kestrel.ai/server/api"
+	"kestrel.ai/server/edge"
+	"kestrel.ai/server/sandbox"
+	"kestrel.ai/subdomain"
+	"kestrel.ai/supabase"
+	"kestrel.ai/supabase/supabasetest"
+)
+
+const issuer = "http://auth.test/auth/v1"
+
+// World is one test's Kestrel. No workers run: what jobs would do, a test does by SQL through Admin.
+type World struct {
+	DB       *supabase.DB
+	Admin    *pgxpool.Pool // role postgres
+	App      *fiber.App
+	Edge     *edge.Edge
+	API      *api.API
+	Listener *supabase.Listener
+	Sandbox  *sandbox.Sandbox
+	URL      string // of a listening socket: the app under its own Host headers
+	signer   *ecdsa.PrivateKey
+	t        testing.TB
+}
+
+// Option changes what New starts.
+type Option func(*api.Deps, *edge.Config)
+
+// WithoutTwilio leaves Twilio unconfigured.
+func WithoutTwilio(d *api.Deps, _ *edge.Config) {
+	client, _ := twilio.New(twilio.Config{})
+	d.Twilio = client
+}
+
+// New starts everything; it ends with the test. Platform admins need no second factor, limits are off.
+func New(t testing.TB, options ...Option) *World {
+	t.Helper()
+	w := &World{t: t}
+	database := supabasetest.New(t)
+	w.Admin = database.Admin
+	var err error
+	if w.DB, err = supabase.Open(t.Context(), database.AppURL); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.DB.Close)
+	log := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelError}))
+	w.Listener = supabase.NewListener(database.AppURL, log)
+
+	w.Sandbox = sandbox.New(sandbox.Options{})
+	vendor := httptest.NewServer(w.Sandbox)
+	t.Cleanup(vendor.Close)
+	client, err := twilio.New(twilio.Config{AccountSID: sandbox.DefaultAccountSID, AuthToken: sandbox.DefaultAuthToken, BaseURL: vendor.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	unlimited := edge.PerMinute(1 << 30)
+	ec := edge.Config{Hosts: subdomain.Hosts{Base: "kestrel.ai"}, Dev: true, Log: log, Limits: edge.Limits{
+		edge.ClassIP: unlimited, edge.ClassAuth: unlimited, edge.ClassOnboarding: unlimited, edge.ClassPerson: unlimited, edge.ClassKey: unlimited}}
+	deps := api.Deps{DB: w.DB, Listener: w.Listener, Twilio: client, Log: log, Config: api.Config{
+		Origin:      func(label string) string { return "https://" + label + ".kestrel.ai" },
+		WebhookBase: "https://api.kestrel.ai",
+		FallbackURL: func(id uuid.UUID) string { return "https://files.test/fallback/" + id.String() + ".xml" },
+		Heartbeat:   50 * time.Millisecond,
+	}}
+	for _, o := range options {
+		o(&deps, &ec)
+	}
+	directory := edge.NewDatabase(w.DB)
+	w.Edge, err = edge.New(ec, edge.Deps{Tenants: subdomain.NewCache(supabase.NewRouting(w.DB), subdomain.CacheOptions{}),
+		Tokens: w.verifier(), Directory: directory, Tickets: directory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deps.Edge = w.Edge
+	w.Listener.Subscribe(func(c supabase.Change) {
+		if c.Topic == supabase.Reset {
+			w.Edge.InvalidateAll()
+		} else {
+			w.Edge.Invalidate(c.Topic, c.ID, c.Tenant)
+		}
+	})
+	w.API = api.New(deps)
+	w.App = fiber.New(w.Edge.FiberConfig())
+	w.App.Use(w.Edge.Handle)
+	w.API.Register(w.App)
+	w.listen()
+	return w
+}
+
+// listen serves on a socket, since streams need one, and hears the database.
+func (w *World) listen() {
+	ctx, cancel := context.WithCancel(context.Background())
+	listening := make(chan struct{})
+	stopped := make(chan struct{})
+	first := w.Listener.Subscribe(func(c supabase.Change) {
+		select {
+		case <-listening:
+		default:
+			close(listening)
+		}
+	})
+	go func() { w.Listener.Run(ctx); close(stopped) }()
+	<-listening
+	first()
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.URL = "http://" + socket.Addr().String()
+	go func() { _ = w.App.Listener(socket) }()
+	w.t.Cleanup(func() {
+		drain, end := context.WithTimeout(context.Background(), 5*time.Second)
+		defer end()
+		if err := w.Edge.Streams().Drain(drain); err != nil {
+			w.t.Errorf("streams are left open: %v", err)
+		}
+		_ = w.App.ShutdownWithContext(drain)
+		cancel()
+		<-stopped
+	})
+}
+
+func (w *World) verifier() *supabase.Verifier {
+	var err error
+	if w.signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		w.t.Fatal(err)
+	}
+	point, err := w.signer.PublicKey.Bytes()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	enc := base64.RawURLEncoding.EncodeToString
+	jwks := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(rw).Encode(map[string]any{"keys": []map[string]any{{"kty": "EC", "crv": "P-256", "kid": "k1", "x": enc(point[1:33]), "y": enc(point[33:])}}})
+	}))
+	w.t.Cleanup(jwks.Close)
+	v, err := supabase.NewVerifier(supabase.VerifierConfig{Issuer: issuer, Algs: []string{"ES256"}, JWKSURL: jwks.URL})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return v
+}
+
+// Token is an access token of the person.
+func (w *World) Token(user uuid.UUID, email string) string {
+	now := time.Now()
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"iss": issuer, "aud": "authenticated", "role": "authenticated",
+		"sub": user.String(), "email": email, "aal": "aal2", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()})
+	token.Header["kid"] = "k1"
+	signed, err := token.SignedString(w.signer)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return signed
+}
+
+// Exec runs SQL as the role postgres.
+func (w *World) Exec(sql string, args ...any) {
+	w.t.Helper()
+	if _, err := w.Admin.Exec(context.Background(), sql, args...); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Value reads one value as the role postgres.
+func Value[T any](w *World, sql string, args ...any) (v T) {
+	w.t.Helper()
+	if err := w.Admin.QueryRow(context.Background(), sql, args...).Scan(&v); err != nil {
+		w.t.Fatal(err)
+	}
+	return v
+}
+
+type testLog struct{ t testing.TB }
+
+func (l testLog) Write(p []byte) (int, error) {
+	line := strings.TrimSpace(string(p))
+	l.t.Log(line[:min(len(line), 1500)])
+	return len(p), nil
+}
+
+// Caller is somebody with a credential, at a host.
+type Caller struct {
+	Name    string
+	Host    string
+	Headers map[string]string
+	UserID  uuid.UUID
+	w       *World
+}
+
+// Anonymous is a caller at a host, e.g. "haiec.kestrel.ai", without a credential.
+func (w *World) Anonymous(host string) Caller { return Caller{Name: "anonymous", Host: host, w: w} }
+
+// At is the same caller at another host.
+func (c Caller) At(host string) Caller { c.Host = host; return c }
+
+// With is the same caller, who sends another header.
+func (c Caller) With(name, value string) Caller {
+	headers := map[string]string{name: value}
+	for k, v := range c.Headers {
+		if k != name {
+			headers[k] = v
+		}
+	}
+	c.Headers = headers
+	return c
+}
+
+// Person makes a login and a token for it; at is its host.
+func (w *World) Person(email, at string) Caller {
+	w.t.Helper()
+	user := uuid.New()
+	w.Exec(`insert into auth.users (id, email, email_confirmed_at) values ($1, $2, now())`, user, email)
+	return Caller{Name: email, Host: at, UserID: user, w: w}.With("Authorization", "Bearer "+w.Token(user, email))
+}
+
+// Staff makes a platform admin, at admin.
+func (w *World) Staff(email string) Caller {
+	w.t.Helper()
+	c := w.Person(email, "admin.kestrel.ai")
+	w.Exec(`insert into platform_admins (email, user_id) values ($1, $2)`, email, c.UserID)
+	return c
+}
+
+// Answer is a response that was read to its end.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Problem is the answer's, if it is one.
+func (a Answer) Problem() (p edge.Problem) {
+	_ = json.Unmarshal([]byte(a.Body), &p)
+	return p
+}
+
+// JSON decodes the answer into T.
+func JSON[T any](t testing.TB, a Answer) (v T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.Body), &v); err != nil {
+		t.Fatalf("%d %s: %v", a.Status, a.Body, err)
+	}
+	return v
+}
+
+// Do sends a request; a body that is no string or nil is sent as JSON, a string as it is, both as application/json
+// unless the caller says otherwise.
+func (c Caller) Do(method, path string, body any) Answer {
+	c.w.t.Helper()
+	res := c.Open(c.w.t.Context(), method, path, body)
+	defer func() { _ = res.Body.Close() }()
+	read, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	return Answer{Status: res.StatusCode, Header: res.Header, Body: string(read)}
+}
+
+// Open sends a request and leaves the answer's body to be read.
+func (c Caller) Open(ctx context.Context, method, path string, body any) *http.Response {
+	c.w.t.Helper()
+	var reader io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		reader = strings.NewReader(b)
+	default:
+		encoded, err := json.Marshal(b)
+		if err != nil {
+			c.w.t.Fatal(err)
+		}
+		reader = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.w.URL+path, reader)
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	req.Host = c.Host
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for name, value := range c.Headers {
+		req.Header.Set(name, value)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	return res
+}

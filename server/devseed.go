@@ -1,0 +1,269 @@
+//go:build !production
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"kestrel.ai/supabase"
+	"kestrel.ai/supabase/db"
+)
+
+// The sign-ins that dev always has, and prints.
+const (
+	devAdmin, devAdminPassword = "admin@kestrel.ai", "kestrel-admin"
+	devOwner, devOwnerPassword = "admin@haiec.com", "kestrel-haiec"
+)
+
+// seed makes the platform admin and, unless noSeed or done before, tenants: through the API, as people do it.
+func (s *devStack) seed(ctx context.Context, cfg Config, database *supabase.DB, addr string, noSeed bool) error {
+	people := authAdmin{url: cfg.SupabaseURL, key: cfg.SupabaseServiceKey.Reveal()}
+	if !s.state.AdminMade {
+		if err := people.ensure(ctx, devAdmin, devAdminPassword); err != nil {
+			return err
+		}
+		s.state.AdminMade = true
+		if err := s.state.save(); err != nil {
+			return err
+		}
+	}
+	q := db.New(database.As(supabase.AsService("dev seed")))
+	if _, err := q.GrantPlatformAdmin(ctx, devAdmin, "kestrel dev"); err != nil {
+		return err
+	}
+	if noSeed || s.state.Seeded {
+		return nil
+	}
+	admin, err := signIn(ctx, addr, "admin.localhost", devAdmin, devAdminPassword)
+	if err != nil {
+		return err
+	}
+	for _, t := range devTenants {
+		if err := s.seedTenant(ctx, admin, database, t); err != nil {
+			return fmt.Errorf("%s: %w", t.slug, err)
+		}
+	}
+	if err := people.ensure(ctx, devOwner, devOwnerPassword); err != nil {
+		return err
+	}
+	s.state.Seeded = true
+	return s.state.save()
+}
+
+// devTenant is one of the customers that dev starts with. "" as number leaves it to be provisioned by hand.
+type devTenant struct {
+	slug, company, owner, email, phone, industry, plan, number, forward, status string
+	calls, appointments                                                         int
+}
+
+var devTenants = []devTenant{
+	{"haiec", "HAIEC", "HAIEC Owner", devOwner, "+18573825169", "hvac", "professional", "+18573825169", "+16175550142", "active", 42, 9},
+	{"northside-plumbing", "Northside Plumbing", "Maria Alvarez", "maria@northsideplumbing.example", "+13125550118", "plumbing", "starter", "312", "+13125550119", "trial", 23, 5},
+	{"bright-smile-dental", "Bright Smile Dental", "Dr. Aiko Tanaka", "aiko@brightsmile.example", "+14155550133", "dental", "premium", "415", "+14155550134", "active", 61, 12},
+	{"volt-electric", "Volt Electric", "Sam Okafor", "sam@voltelectric.example", "+12065550171", "electrical", "professional", "206", "+12065550172", "suspended", 12, 1},
+	{"harbor-legal", "Harbor Legal", "Priya Nair", "priya@harborlegal.example", "+16465550150", "legal", "enterprise", "", "+16465550151", "pending", 0, 0},
+	{"salon-luna", "Salon Luna", "Luna Rossi", "luna@salonluna.example", "+13055550160", "salon", "starter", "", "", "pending", 0, 0},
+}
+
+func (s *devStack) seedTenant(ctx context.Context, admin caller, database *supabase.DB, t devTenant) error {
+	body := map[string]any{
+		"company_name": t.company, "slug": t.slug, "owner_name": t.owner, "owner_email": t.email, "owner_phone": t.phone,
+		"industry": t.industry, "plan_tier": t.plan,
+	}
+	if t.forward != "" {
+		body["forward_to_number"] = t.forward
+	}
+	var tenant struct {
+		ID uuid.UUID `json:"id"`
+	}
+	err := admin.do(ctx, http.MethodPost, "/api/admin/tenants", body, &tenant)
+	var taken *answerError
+	if errors.As(err, &taken) && taken.status == http.StatusConflict {
+		return nil // an earlier start was cut short after this one
+	}
+	if err != nil {
+		return err
+	}
+	at := "/api/admin/tenants/" + tenant.ID.String()
+	if t.number != "" {
+		order := map[string]any{"area_code": t.number, "activate": true}
+		if len(t.number) > 3 {
+			order = map[string]any{"phone_number": t.number, "activate": true}
+		}
+		var started struct {
+			Job struct {
+				ID uuid.UUID `json:"id"`
+			} `json:"job"`
+		}
+		if err := admin.do(ctx, http.MethodPost, at+"/provision", order, &started); err != nil {
+			return err
+		}
+		if err := admin.await(ctx, started.Job.ID); err != nil {
+			return err
+		}
+	}
+	for _, step := range map[string][]string{"active": {"activate"}, "suspended": {"activate", "suspend"}}[t.status] {
+		if err := admin.do(ctx, http.MethodPost, at+"/"+step, map[string]any{}, nil); err != nil {
+			return err
+		}
+	}
+	return seedCalls(ctx, database, tenant.ID, t)
+}
+
+// seedCalls writes what calls would have left: the voice part will make them by ringing. Rows go through the same
+// triggers that count real calls.
+func seedCalls(ctx context.Context, database *supabase.DB, tenant uuid.UUID, t devTenant) error {
+	return database.Tx(ctx, supabase.AsService("dev seed"), func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+with c as (
+  insert into contacts (tenant_id, phone_number, name)
+  select $1, '+1617555' || lpad((1000 + i)::text, 4, '0'), (array['Dana Reyes','Chris Cole','Jo Park','Alex Kim','Robin Shaw','Terry Lund'])[1 + i % 6]
+  from generate_series(0, least($2::int, 12) - 1) i returning id, phone_number, name),
+n as (select id, phone_number from phone_numbers where tenant_id = $1 and is_primary),
+k as (select id, phone_number, name, row_number() over (order by id) - 1 as i, count(*) over () as of from c)
+insert into call_logs (tenant_id, phone_number_id, contact_id, call_sid, from_number, to_number, status, started_at, ended_at, duration_seconds, agent_seconds, outcome, sentiment, summary, cost_micros)
+select $1, n.id, k.id, 'CA' || md5($1::text || g), k.phone_number, n.phone_number, 'completed', at, at + make_interval(secs => 40 + g * 7 % 200), 40 + g * 7 % 200, 38 + g * 7 % 200,
+  (array['booked','message','answered','transferred'])[1 + g % 4], (array['positive','neutral','positive','negative'])[1 + g % 4],
+  (array['Booked a service visit.','Left a message about an invoice.','Asked for opening hours.','Emergency: handed over at once.'])[1 + g % 4], 85000 + g * 100
+from generate_series(1, $2::int) g cross join n join k on k.i = g % k.of
+cross join lateral (select now() - make_interval(hours => g * 3, mins => g * 11 % 60) as at) w`, tenant, t.calls)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+insert into appointments (tenant_id, contact_id, starts_at, ends_at, service, customer_name, customer_phone, address)
+select $1, c.id, day + make_interval(hours => 9 + g % 8), day + make_interval(hours => 10 + g % 8), (array['Maintenance','Repair','Consultation'])[1 + g % 3], c.name, c.phone_number, (10 + g) || ' Harbor St, Boston'
+from generate_series(1, $2::int) g
+cross join lateral (select date_trunc('day', now()) + make_interval(days => g - 2) as day) d
+join lateral (select id, name, phone_number from contacts where tenant_id = $1 order by id offset g % 6 limit 1) c on true`, tenant, t.appointments)
+		return err
+	})
+}
+
+// caller is a signed-in person at one host.
+type caller struct{ addr, host, token string }
+
+type answerError struct {
+	status int
+	body   string
+}
+
+func (e *answerError) Error() string { return fmt.Sprintf("status %d: %s", e.status, e.body) }
+
+func signIn(ctx context.Context, addr, host, email, password string) (caller, error) {
+	c := caller{addr: addr, host: host}
+	var session struct {
+		AccessToken string `json:"access_token"`
+	}
+	err := c.do(ctx, http.MethodPost, "/auth/v1/token?grant_type=password", map[string]any{"email": email, "password": password}, &session)
+	c.token = session.AccessToken
+	return c, err
+}
+
+// do speaks to our own listener, naming the host: *.localhost needs no DNS this way.
+func (c caller) do(ctx context.Context, method, path string, body, into any) error {
+	payload, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.addr+path, bytes.NewReader(payload))
+	if err != nil {
+		return err
+	}
+	req.Host = c.host
+	req.Header.Set("Content-Type", "application/json")
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return exchange(req, into)
+}
+
+func exchange(req *http.Request, into any) error {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= 300 {
+		return &answerError{resp.StatusCode, string(answer)}
+	}
+	if into == nil || len(answer) == 0 {
+		return nil
+	}
+	return json.Unmarshal(answer, into)
+}
+
+func (c caller) await(ctx context.Context, job uuid.UUID) error {
+	for {
+		var j struct{ State, Reason string }
+		if err := c.do(ctx, http.MethodGet, "/api/jobs/"+job.String(), nil, &j); err != nil {
+			return err
+		}
+		switch j.State {
+		case "done":
+			return nil
+		case "failed":
+			return errors.New(j.Reason)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// authAdmin makes people in Auth, with the service key.
+type authAdmin struct{ url, key string }
+
+// ensure makes the person, or gives an existing one the password.
+func (a authAdmin) ensure(ctx context.Context, email, password string) error {
+	var made struct {
+		ID string `json:"id"`
+	}
+	err := a.do(ctx, http.MethodPost, "/admin/users", map[string]any{"email": email, "password": password, "email_confirm": true}, &made)
+	var refused *answerError
+	if !errors.As(err, &refused) || refused.status != http.StatusUnprocessableEntity {
+		return err
+	}
+	var list struct {
+		Users []struct{ ID, Email string } `json:"users"`
+	}
+	if err := a.do(ctx, http.MethodGet, "/admin/users?per_page=1000", nil, &list); err != nil {
+		return err
+	}
+	for _, u := range list.Users {
+		if u.Email == email {
+			return a.do(ctx, http.MethodPut, "/admin/users/"+u.ID, map[string]any{"password": password, "email_confirm": true}, nil)
+		}
+	}
+	return err
+}
+
+func (a authAdmin) do(ctx context.Context, method, path string, body, into any) error {
+	payload, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, a.url+"/auth/v1"+path, bytes.NewReader(payload))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("apikey", a.key)
+	return exchange(req, into)
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"riverqueue.com/riverui"
+
+	adminui "kestrel.ai/admin-ui"
+	"kestrel.ai/jobs/twilio"
+	"kestrel.ai/server/api"
+	"kestrel.ai/server/edge"
+	"kestrel.ai/subdomain"
+	"kestrel.ai/supabase"
+)
+
+// web is the HTTP side of one process.
+type web struct {
+	app      *fiber.App
+	edge     *edge.Edge
+	listener *supabase.Listener
+	riverUI  *riverui.Handler
+	log      *slog.Logger
+	drain    time.Duration
+	draining atomic.Bool
+}
+
+// newWeb wires the edge, the API and the pages. ready may be nil; sandbox is nil outside dev.
+func newWeb(cfg Config, db *supabase.DB, ready func(context.Context) error, sandbox http.Handler, log *slog.Logger) (*web, error) {
+	w := &web{listener: supabase.NewListener(cfg.ListenDatabaseURL.Reveal(), log), log: log, drain: cfg.DrainTimeout}
+	tokens, err := supabase.NewVerifier(supabase.VerifierConfig{
+		Issuer: cfg.SupabaseURL + "/auth/v1", JWKSURL: cfg.SupabaseURL + "/auth/v1/.well-known/jwks.json",
+		Algs: cfg.SupabaseJWTAlgs, HS256Secret: cfg.SupabaseJWTSecret.Reveal(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	hosts := subdomain.Hosts{Base: cfg.BaseDomain}
+	identities := edge.NewDatabase(db)
+	deps := edge.Deps{
+		Tenants: subdomain.NewCache(supabase.NewRouting(db), subdomain.CacheOptions{}), Tokens: tokens,
+		Directory: identities, Tickets: identities,
+		Ready: func(ctx context.Context) error {
+			if w.draining.Load() {
+				return errors.New("draining")
+			}
+			if ready != nil {
+				if err := ready(ctx); err != nil {
+					return err
+				}
+			}
+			return db.Ping(ctx)
+		},
+	}
+	if sandbox != nil {
+		deps.Sandbox = adaptor.HTTPHandler(sandbox)
+	}
+	w.edge, err = edge.New(edge.Config{
+		Hosts: hosts, Scheme: cfg.PublicScheme, Dev: !cfg.Production(), TrustedProxies: cfg.TrustedProxies,
+		ClientIPHeader: cfg.ClientIPHeader, RequestIDHeader: cfg.RequestIDHeader, Limits: limits(cfg),
+		SessionKey: []byte(cfg.SessionKey.Reveal()), Log: log,
+	}, deps)
+	if err != nil {
+		return nil, err
+	}
+	w.listener.Subscribe(func(c supabase.Change) { w.edge.Invalidate(c.Topic, c.ID, c.Tenant) })
+	return w, w.routes(cfg, db, hosts)
+}
+
+func (w *web) routes(cfg Config, db *supabase.DB, hosts subdomain.Hosts) error {
+	vendor, err := newTwilio(cfg)
+	if err != nil {
+		return err
+	}
+	signIn, err := edge.NewSignIn(cfg.SupabaseURL, cfg.SupabaseKey, hosts)
+	if err != nil {
+		return fmt.Errorf("SUPABASE_URL: %w", err)
+	}
+	files, err := adminui.Built()
+	if err != nil {
+		return err
+	}
+	// A client that never starts: River UI reads and retries through it.
+	queue, err := river.NewClient(riverpgxv5.New(db.Pool()), &river.Config{Schema: "river", Logger: w.log})
+	if err != nil {
+		return err
+	}
+	w.riverUI, err = riverui.NewHandler(&riverui.HandlerOpts{
+		Endpoints: riverui.NewEndpoints[pgx.Tx](queue, nil), Logger: w.log, Prefix: "/jobs", JobListHideArgsByDefault: true,
+	})
+	if err != nil {
+		return err
+	}
+	w.app = fiber.New(w.edge.FiberConfig())
+	w.app.Use(w.edge.Handle)
+	api.New(api.Deps{DB: db, Edge: w.edge, Listener: w.listener, Twilio: vendor, Config: apiConfig(cfg), Log: w.log}).Register(w.app)
+	w.app.All("/auth/v1/*", signIn.Handle)
+	w.app.All("/jobs", adaptor.HTTPHandler(w.riverUI))
+	w.app.All("/jobs/*", adaptor.HTTPHandler(w.riverUI))
+	w.app.Use(pages(files))
+	return nil
+}
+
+func newTwilio(cfg Config) (*twilio.Client, error) {
+	return twilio.New(twilio.Config{AccountSID: cfg.TwilioAccountSID, AuthToken: cfg.TwilioAuthToken.Reveal(), BaseURL: cfg.TwilioBaseURL})
+}
+
+// run serves on ln until ctx ends, then turns unready, lets what is running finish within the drain time-out, and
+// closes what is left.
+func (w *web) run(ctx context.Context, ln net.Listener) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go w.listener.Run(background)
+	go w.edge.Run(background)
+	if err := w.riverUI.Start(background); err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- w.app.Listener(ln) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	w.draining.Store(true)
+	last, cancel := context.WithTimeout(background, w.drain)
+	defer cancel()
+	w.log.Info("draining", "streams", w.edge.Streams().Len(), "timeout", w.drain)
+	if err := w.edge.Streams().Drain(last); err != nil {
+		w.log.Warn("streams cut at the drain time-out", "error", err)
+	}
+	return w.app.ShutdownWithContext(last)
+}
