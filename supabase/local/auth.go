@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // maxAuthBody is the largest request that Auth reads, in bytes.
@@ -31,14 +32,16 @@ type AuthOptions struct {
 	AutoConfirm   bool                              // addresses count as confirmed at sign-up, without a mail
 	DisableSignup bool
 	Limits        Limits
+	HashCost      int // bcrypt's; 10 if zero, as on the platform. Tests take less
 	Now           func() time.Time
 	Log           *slog.Logger
 }
 
 type auth struct {
 	AuthOptions
-	issuer string
-	limit  *limiter
+	issuer      string
+	limit       *limiter
+	nobodysHash string
 }
 
 // NewAuth returns a stand-in for Supabase Auth (GoTrue) for development and tests, to be mounted at /auth/v1/. It
@@ -51,7 +54,12 @@ func NewAuth(o AuthOptions) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.HashCost == 0 {
+		o.HashCost = bcrypt.DefaultCost
+	}
 	a := &auth{AuthOptions: o, issuer: strings.TrimSuffix(o.BaseURL, "/") + "/auth/v1", limit: newLimiter(o.Limits, o.Now)}
+	nobodys, _ := bcrypt.GenerateFromPassword([]byte(randomText(32)), o.HashCost) // fails for a cost over 31 alone
+	a.nobodysHash = string(nobodys)
 	return a.routes()
 }
 

@@ -99,7 +99,7 @@ func (a *auth) adminCreateUser(w http.ResponseWriter, r *http.Request) error {
 	case in.Password != nil && in.PasswordHash != "":
 		return invalid("Only a password or a password hash should be provided")
 	case in.Password != nil && *in.Password != "":
-		if n.passwordHash, err = hashPassword(*in.Password); err != nil {
+		if n.passwordHash, err = a.hashPassword(*in.Password); err != nil {
 			return err
 		}
 	case in.PasswordHash != "":
@@ -206,7 +206,7 @@ func (a *auth) adminUpdateUser(w http.ResponseWriter, r *http.Request) error {
 	hash := ""
 	var err error
 	if in.Password != nil && *in.Password != "" {
-		if hash, err = hashPassword(*in.Password); err != nil {
+		if hash, err = a.hashPassword(*in.Password); err != nil {
 			return err
 		}
 	}

@@ -188,7 +188,7 @@ func TestOddInputIsRefusedWithoutA500(t *testing.T) {
 	s := newStack(t)
 	id := s.user("a@example.com")
 	token := s.signIn("a@example.com").str("access_token")
-	odd := []any{"' or 1=1 --", "a@example.com'; drop table auth.users; --", "\u0000", "a\u0000@example.com", strings.Repeat("x", 300) + "@example.com", "‮@example.com", "{}", 1, nil, []int{1}, anyMap{}}
+	odd := []any{"' or 1=1 --", "a@example.com'; drop table auth.users; --", "\u0000", "a\u0000@example.com", strings.Repeat("x", 300) + "@example.com", "\u202e@example.com", "{}", 1, nil, []int{1}, anyMap{}}
 	for _, value := range odd {
 		for _, q := range []request{
 			{method: "POST", path: "/auth/v1/token?grant_type=password", body: anyMap{"email": value, "password": value}},

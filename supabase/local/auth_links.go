@@ -43,7 +43,7 @@ func (a *auth) adminGenerateLink(w http.ResponseWriter, r *http.Request) error {
 	}
 	hash := ""
 	if in.Type == "signup" {
-		if hash, err = hashPassword(in.Password); err != nil {
+		if hash, err = a.hashPassword(in.Password); err != nil {
 			return err
 		}
 	}

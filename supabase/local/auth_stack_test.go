@@ -67,7 +67,7 @@ func newStack(t *testing.T, with ...func(*local.AuthOptions)) *stack {
 	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
 	o := local.AuthOptions{
 		Pool: authPool, BaseURL: s.base, SiteURL: "http://app.localhost:8080", Key: s.signing, Keys: s.keys, Now: s.now, Log: log,
-		Limits:        local.Limits{Off: true},
+		HashCost: 4, Limits: local.Limits{Off: true},
 		RedirectAllow: func(url string) bool { return strings.HasPrefix(url, "http://acme.localhost:8080/") },
 		Mailer: func(_ context.Context, m local.Mail) error {
 			s.mu.Lock()

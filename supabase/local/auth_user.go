@@ -31,11 +31,11 @@ func checkPassword(password string) *authError {
 	return nil
 }
 
-func hashPassword(password string) (string, error) {
+func (a *auth) hashPassword(password string) (string, error) {
 	if weak := checkPassword(password); weak != nil {
 		return "", weak
 	}
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), a.HashCost)
 	return string(hash), err
 }
 
@@ -108,7 +108,7 @@ func (a *auth) signup(w http.ResponseWriter, r *http.Request) error {
 	if err := in.check(); err != nil {
 		return err
 	}
-	hash, err := hashPassword(in.Password) // for a taken address too: the same time passes
+	hash, err := a.hashPassword(in.Password) // for a taken address too: the same time passes
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (a *auth) updateUser(w http.ResponseWriter, r *http.Request, c *caller) err
 	}
 	hash := ""
 	if in.Password != nil {
-		if hash, err = hashPassword(*in.Password); err != nil {
+		if hash, err = a.hashPassword(*in.Password); err != nil {
 			return err
 		}
 		if c.passwordHash != "" && bcrypt.CompareHashAndPassword([]byte(c.passwordHash), []byte(*in.Password)) == nil {

@@ -52,7 +52,7 @@ func TestTokenHasThePlatformsClaims(t *testing.T) {
 
 func TestPasswordsAreBcryptAndTablesClosed(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
+	s := newStack(t, func(o *local.AuthOptions) { o.HashCost = 0 })
 	s.user("a@example.com")
 	ctx := context.Background()
 	var hash string
