@@ -56,9 +56,9 @@ func openDevState(dir string) (*devState, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("--data %s: %w", dir, err)
 	}
-	state.AppPassword, state.TwilioToken, state.SessionKey = random(24), random(24), random(32)
+	state.AppPassword, state.TwilioToken, state.SessionKey = random(24), hexadecimal(16), random(32)
 	state.PublishableKey, state.SecretKey = "sb_publishable_"+random(24), "sb_secret_"+random(24)
-	state.TwilioSID, state.ResendKey = "AC"+hexadecimal(16), "re_"+random(18)
+	state.TwilioSID, state.ResendKey = "AC"+hexadecimal(16), "re_"+hexadecimal(16)
 	return state, state.save()
 }
 

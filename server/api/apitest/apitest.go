@@ -44,7 +44,8 @@ type World struct {
 	API      *api.API
 	Listener *supabase.Listener
 	Sandbox  *sandbox.Sandbox
-	URL      string // of a listening socket: the app under its own Host headers
+	Twilio   *twilio.Client // of the sandbox
+	URL      string         // of a listening socket: the app under its own Host headers
 	signer   *ecdsa.PrivateKey
 	t        testing.TB
 }
@@ -80,6 +81,7 @@ func New(t testing.TB, options ...Option) *World {
 		t.Fatal(err)
 	}
 
+	w.Twilio = client
 	unlimited := edge.PerMinute(1 << 30)
 	ec := edge.Config{Hosts: subdomain.Hosts{Base: "kestrel.ai"}, Dev: true, Log: log, Limits: edge.Limits{
 		edge.ClassIP: unlimited, edge.ClassAuth: unlimited, edge.ClassOnboarding: unlimited, edge.ClassPerson: unlimited, edge.ClassKey: unlimited}}
@@ -315,4 +317,12 @@ func (c Caller) Open(ctx context.Context, method, path string, body any) *http.R
 		c.w.t.Fatal(err)
 	}
 	return res
+}
+
+// OwnNumber puts a number with these webhooks into the sandbox's Twilio account.
+func (w *World) OwnNumber(e164 string, hooks api.Webhooks) {
+	w.t.Helper()
+	if _, err := w.Twilio.Buy(w.t.Context(), twilio.BuyParams{PhoneNumber: e164, Webhooks: twilio.Webhooks(hooks)}); err != nil {
+		w.t.Fatal(err)
+	}
 }

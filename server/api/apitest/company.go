@@ -61,7 +61,7 @@ func (c Company) Callers() map[string]Caller {
 func (w *World) Calls(tenant uuid.UUID, n int) {
 	w.t.Helper()
 	_, err := w.Admin.Exec(context.Background(), `insert into call_logs (tenant_id, call_sid, from_number, to_number, status, started_at, ended_at, duration_seconds, summary, outcome, is_test)
-		select $1, 'CA' || md5($1::text || i), '+16175551234', '+18573825169', 'completed', now() - i * interval '1 minute', now() - i * interval '1 minute' + interval '50 seconds', 50,
+		select $1::uuid, 'CA' || md5($1::uuid::text || i), '+16175551234', '+18573825169', 'completed', now() - i * interval '1 minute', now() - i * interval '1 minute' + interval '50 seconds', 50,
 			'Furnace makes noise; booked for Tuesday at 9.', 'booked', true
 		from generate_series(1, $2::int) i`, tenant, n)
 	if err != nil {
