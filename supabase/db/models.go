@@ -460,7 +460,7 @@ type PhoneNumber struct {
 	Status string `json:"status"`
 	// What to do when the status is not ready.
 	StatusReason *string `json:"status_reason"`
-	// The one shown on the tenant. At most one.
+	// The one shown on the tenant. At most one: setting it here clears it on the other.
 	IsPrimary bool `json:"is_primary"`
 	// Twilio's PN… identifier.
 	ProviderSid *string `json:"provider_sid"`
@@ -482,7 +482,7 @@ type PhoneNumber struct {
 	WebhooksCheckedAt *time.Time `json:"webhooks_checked_at"`
 	// When we bought it.
 	PurchasedAt *time.Time `json:"purchased_at"`
-	// When it went back to Twilio.
+	// When it went back to Twilio. Follows the status.
 	ReleasedAt *time.Time `json:"released_at"`
 	// When the row was added.
 	CreatedAt time.Time `json:"created_at"`
@@ -651,9 +651,9 @@ type Tenant struct {
 	BillingAnchor *int16 `json:"billing_anchor"`
 	// Accent colour, #rrggbb.
 	BrandColor *string `json:"brand_color"`
-	// Object in the logos bucket.
+	// Object in the logos bucket, under the tenant's own id.
 	LogoPath *string `json:"logo_path"`
-	// End of the trial, set at activation.
+	// End of the trial, set when it starts.
 	TrialEndsAt *time.Time `json:"trial_ends_at"`
 	// When calls were first answered.
 	ActivatedAt *time.Time `json:"activated_at"`
@@ -691,7 +691,7 @@ type TenantApiKey struct {
 	ExpiresAt *time.Time `json:"expires_at"`
 	// Last use, to within half a minute.
 	LastUsedAt *time.Time `json:"last_used_at"`
-	// Set to revoke it, within a second.
+	// Set to revoke it, within a second and for good.
 	RevokedAt *time.Time `json:"revoked_at"`
 	// Who made it.
 	CreatedBy string `json:"created_by"`
@@ -737,7 +737,7 @@ type TenantUsage struct {
 	ID uuid.UUID `json:"id"`
 	// The tenant.
 	TenantID uuid.UUID `json:"tenant_id"`
-	// Start, inclusive: midnight of the anchor day in the tenant's timezone.
+	// Start, inclusive: midnight of the anchor day in the tenant's timezone, or the end of the period before if anchor or timezone moved.
 	PeriodStart time.Time `json:"period_start"`
 	// End, exclusive.
 	PeriodEnd time.Time `json:"period_end"`

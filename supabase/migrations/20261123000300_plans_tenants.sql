@@ -47,15 +47,15 @@ create table public.tenants (
   timezone text not null default 'America/New_York',
   billing_anchor smallint constraint tenants_billing_anchor_day check (billing_anchor between 1 and 31),
   brand_color text constraint tenants_brand_color_hex check (brand_color ~ '^#[0-9a-f]{6}$'),
-  logo_path text,
-  trial_ends_at timestamptz,
+  logo_path text constraint tenants_logo_path_own check (logo_path ~ ('^' || id || '/[A-Za-z0-9_-][A-Za-z0-9._-]*$')),
+  trial_ends_at timestamptz constraint tenants_trial_ends_at_range check (trial_ends_at between '2000-01-01 00:00+00' and '2199-12-31 00:00+00'),
   activated_at timestamptz,
   suspended_at timestamptz,
   cancelled_at timestamptz,
   status_reason text,
   terms_version text,
   terms_accepted_at timestamptz,
-  deleted_at timestamptz,
+  deleted_at timestamptz constraint tenants_deleted_at_range check (deleted_at between '2000-01-01 00:00+00' and '2199-12-31 00:00+00'),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint tenants_slug_key unique (slug),
@@ -83,8 +83,8 @@ comment on column public.tenants.is_active is 'Whether calls are answered (trial
 comment on column public.tenants.timezone is 'IANA name; usage periods and screens use it.';
 comment on column public.tenants.billing_anchor is 'Day of month on which a usage period starts; clamps in short months.';
 comment on column public.tenants.brand_color is 'Accent colour, #rrggbb.';
-comment on column public.tenants.logo_path is 'Object in the logos bucket.';
-comment on column public.tenants.trial_ends_at is 'End of the trial, set at activation.';
+comment on column public.tenants.logo_path is 'Object in the logos bucket, under the tenant''s own id.';
+comment on column public.tenants.trial_ends_at is 'End of the trial, set when it starts.';
 comment on column public.tenants.activated_at is 'When calls were first answered.';
 comment on column public.tenants.suspended_at is 'When the current suspension began.';
 comment on column public.tenants.cancelled_at is 'When the customer left.';
@@ -116,7 +116,8 @@ create table public.tenant_plans (
   monthly_calls int not null,
   status text not null,
   valid_from timestamptz not null,
-  valid_to timestamptz
+  valid_to timestamptz,
+  constraint tenant_plans_no_overlap exclude using gist (tenant_id with =, tstzrange(valid_from, valid_to) with &&)
 );
 create unique index tenant_plans_current_idx on public.tenant_plans (tenant_id) where valid_to is null;
 create index tenant_plans_tenant_idx on public.tenant_plans (tenant_id, valid_from);
@@ -170,12 +171,14 @@ create table public.tenant_usage (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint tenant_usage_period_key unique (tenant_id, period_start),
-  constraint tenant_usage_period_order check (period_end > period_start)
+  constraint tenant_usage_tenant_key unique (tenant_id, id),
+  constraint tenant_usage_period_order check (period_end > period_start),
+  constraint tenant_usage_no_overlap exclude using gist (tenant_id with =, tstzrange(period_start, period_end) with &&)
 );
 comment on table public.tenant_usage is 'One row per tenant and usage period. Counters are kept by the transaction that records the call.';
 comment on column public.tenant_usage.id is 'Opaque key.';
 comment on column public.tenant_usage.tenant_id is 'The tenant.';
-comment on column public.tenant_usage.period_start is 'Start, inclusive: midnight of the anchor day in the tenant''s timezone.';
+comment on column public.tenant_usage.period_start is 'Start, inclusive: midnight of the anchor day in the tenant''s timezone, or the end of the period before if anchor or timezone moved.';
 comment on column public.tenant_usage.period_end is 'End, exclusive.';
 comment on column public.tenant_usage.calls is 'Calls counted, each once.';
 comment on column public.tenant_usage.adjusted_calls is 'Sum of this period''s adjustments.';
@@ -190,14 +193,15 @@ comment on column public.tenant_usage.updated_at is 'When a counter last moved.'
 create table public.usage_adjustments (
   id uuid primary key default private.uuid_v7(),
   tenant_id uuid not null references public.tenants (id) on delete cascade,
-  usage_id uuid not null references public.tenant_usage (id) on delete cascade,
+  usage_id uuid not null,
   calls int not null,
   reason text not null default '',
   actor text not null,
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  constraint usage_adjustments_usage_id_fkey foreign key (tenant_id, usage_id) references public.tenant_usage (tenant_id, id) on delete cascade
 );
 create index usage_adjustments_tenant_idx on public.usage_adjustments (tenant_id, created_at);
-create index usage_adjustments_usage_idx on public.usage_adjustments (usage_id);
+create index usage_adjustments_usage_idx on public.usage_adjustments (tenant_id, usage_id);
 comment on table public.usage_adjustments is 'Corrections to a period''s call count, made by people.';
 comment on column public.usage_adjustments.id is 'Opaque key.';
 comment on column public.usage_adjustments.tenant_id is 'The tenant.';
@@ -214,9 +218,9 @@ create table public.tenant_api_keys (
   prefix text not null,
   scopes text[] not null default '{read}' constraint tenant_api_keys_scopes_known
     check (scopes <@ array['read', 'write'] and cardinality(scopes) between 1 and 2),
-  expires_at timestamptz,
+  expires_at timestamptz constraint tenant_api_keys_expires_at_range check (expires_at between '2000-01-01 00:00+00' and '2199-12-31 00:00+00'),
   last_used_at timestamptz,
-  revoked_at timestamptz,
+  revoked_at timestamptz constraint tenant_api_keys_revoked_at_range check (revoked_at between '2000-01-01 00:00+00' and '2199-12-31 00:00+00'),
   created_by text not null default '',
   created_at timestamptz not null default now()
 );
@@ -229,7 +233,7 @@ comment on column public.tenant_api_keys.prefix is 'First characters, to recogni
 comment on column public.tenant_api_keys.scopes is 'read, write or both.';
 comment on column public.tenant_api_keys.expires_at is 'When it stops working; empty for never.';
 comment on column public.tenant_api_keys.last_used_at is 'Last use, to within half a minute.';
-comment on column public.tenant_api_keys.revoked_at is 'Set to revoke it, within a second.';
+comment on column public.tenant_api_keys.revoked_at is 'Set to revoke it, within a second and for good.';
 comment on column public.tenant_api_keys.created_by is 'Who made it.';
 comment on column public.tenant_api_keys.created_at is 'When it was made.';
 

@@ -1,4 +1,5 @@
 -- Phone numbers and how they are bought, then what happens on them: calls, bookings, contacts, messages.
+-- References between a tenant's rows carry tenant_id: nobody can point at, or probe for, a row of another tenant.
 
 create table public.phone_numbers (
   id uuid primary key default private.uuid_v7(),
@@ -20,18 +21,18 @@ create table public.phone_numbers (
   purchased_at timestamptz,
   released_at timestamptz,
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  constraint phone_numbers_tenant_key unique (tenant_id, id)
 );
 create unique index phone_numbers_phone_number_key on public.phone_numbers (phone_number) where released_at is null;
 create unique index phone_numbers_primary_key on public.phone_numbers (tenant_id) where is_primary;
-create index phone_numbers_tenant_idx on public.phone_numbers (tenant_id, id);
 comment on table public.phone_numbers is 'Numbers customers'' callers dial. Insert one here to attach it: a job checks that we own it and sets its webhooks.';
 comment on column public.phone_numbers.id is 'Opaque key.';
 comment on column public.phone_numbers.tenant_id is 'Whose number.';
 comment on column public.phone_numbers.phone_number is 'E.164, e.g. +18573825169.';
 comment on column public.phone_numbers.status is 'unverified, not_owned, configuring, ready, releasing, released or failed.';
 comment on column public.phone_numbers.status_reason is 'What to do when the status is not ready.';
-comment on column public.phone_numbers.is_primary is 'The one shown on the tenant. At most one.';
+comment on column public.phone_numbers.is_primary is 'The one shown on the tenant. At most one: setting it here clears it on the other.';
 comment on column public.phone_numbers.provider_sid is 'Twilio''s PN… identifier.';
 comment on column public.phone_numbers.account_sid is 'Twilio account that owns it.';
 comment on column public.phone_numbers.friendly_name is 'Name at Twilio.';
@@ -42,7 +43,7 @@ comment on column public.phone_numbers.monthly_cost_cents is 'What we pay for it
 comment on column public.phone_numbers.webhooks is 'Webhooks as last seen at Twilio.';
 comment on column public.phone_numbers.webhooks_checked_at is 'When they were last seen.';
 comment on column public.phone_numbers.purchased_at is 'When we bought it.';
-comment on column public.phone_numbers.released_at is 'When it went back to Twilio.';
+comment on column public.phone_numbers.released_at is 'When it went back to Twilio. Follows the status.';
 comment on column public.phone_numbers.created_at is 'When the row was added.';
 comment on column public.phone_numbers.updated_at is 'When the row was last edited.';
 
@@ -87,12 +88,13 @@ create table public.contacts (
   tenant_id uuid not null references public.tenants (id) on delete cascade,
   phone_number text constraint contacts_phone_number_e164 check (phone_number ~ '^\+[1-9][0-9]{7,14}$'),
   name text not null default '' constraint contacts_name_length check (char_length(name) <= 120),
-  email text constraint contacts_email_format check (email ~ '^[^@\s<>",;:]+@[^@\s<>",;:]+\.[a-z]{2,}$'),
-  address text not null default '',
-  notes text not null default '',
+  email text constraint contacts_email_format check (email ~ '^[^@\s<>",;:]+@[^@\s<>",;:]+\.[a-z]{2,}$' and char_length(email) <= 254),
+  address text not null default '' constraint contacts_address_length check (char_length(address) <= 1000),
+  notes text not null default '' constraint contacts_notes_length check (char_length(notes) <= 20000),
   is_blocked boolean not null default false,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  constraint contacts_tenant_key unique (tenant_id, id),
   constraint contacts_phone_number_key unique (tenant_id, phone_number)
 );
 comment on table public.contacts is 'People who called or wrote.';
@@ -110,8 +112,8 @@ comment on column public.contacts.updated_at is 'Last edited.';
 create table public.call_logs (
   id uuid primary key default private.uuid_v7(),
   tenant_id uuid not null references public.tenants (id) on delete cascade,
-  phone_number_id uuid references public.phone_numbers (id) on delete set null,
-  contact_id uuid references public.contacts (id) on delete set null,
+  phone_number_id uuid,
+  contact_id uuid,
   call_sid text not null constraint call_logs_call_sid_key unique,
   direction text not null default 'inbound' constraint call_logs_direction_known check (direction in ('inbound', 'outbound')),
   from_number text,
@@ -129,15 +131,19 @@ create table public.call_logs (
   sentiment text,
   cost_micros bigint not null default 0,
   recording_path text,
-  usage_id uuid references public.tenant_usage (id) on delete set null,
+  usage_id uuid,
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  constraint call_logs_tenant_key unique (tenant_id, id),
+  constraint call_logs_phone_number_id_fkey foreign key (tenant_id, phone_number_id) references public.phone_numbers (tenant_id, id) on delete set null (phone_number_id),
+  constraint call_logs_contact_id_fkey foreign key (tenant_id, contact_id) references public.contacts (tenant_id, id) on delete set null (contact_id),
+  constraint call_logs_usage_id_fkey foreign key (tenant_id, usage_id) references public.tenant_usage (tenant_id, id) on delete set null (usage_id)
 );
 create index call_logs_newest_idx on public.call_logs (tenant_id, started_at desc, id desc);
 create index call_logs_totals_idx on public.call_logs (tenant_id, started_at) include (duration_seconds, cost_micros, usage_id);
-create index call_logs_phone_number_idx on public.call_logs (phone_number_id);
-create index call_logs_contact_idx on public.call_logs (contact_id);
-create index call_logs_usage_idx on public.call_logs (usage_id);
+create index call_logs_phone_number_idx on public.call_logs (tenant_id, phone_number_id);
+create index call_logs_contact_idx on public.call_logs (tenant_id, contact_id);
+create index call_logs_usage_idx on public.call_logs (tenant_id, usage_id);
 comment on table public.call_logs is 'Every call the receptionist took.';
 comment on column public.call_logs.id is 'Opaque key.';
 comment on column public.call_logs.tenant_id is 'Whose call.';
@@ -166,15 +172,15 @@ comment on column public.call_logs.updated_at is 'When the row was last edited.'
 create table public.call_turns (
   id uuid primary key default private.uuid_v7(),
   tenant_id uuid not null references public.tenants (id) on delete cascade,
-  call_id uuid not null references public.call_logs (id) on delete cascade,
+  call_id uuid not null,
   position int not null,
   speaker text not null constraint call_turns_speaker_known check (speaker in ('caller', 'agent', 'tool')),
   text text not null,
   started_ms int not null default 0,
   ended_ms int,
-  constraint call_turns_position_key unique (call_id, position)
+  constraint call_turns_position_key unique (tenant_id, call_id, position),
+  constraint call_turns_call_id_fkey foreign key (tenant_id, call_id) references public.call_logs (tenant_id, id) on delete cascade
 );
-create index call_turns_tenant_idx on public.call_turns (tenant_id);
 comment on table public.call_turns is 'Transcripts, a row per turn.';
 comment on column public.call_turns.id is 'Opaque key.';
 comment on column public.call_turns.tenant_id is 'Whose call.';
@@ -188,28 +194,30 @@ comment on column public.call_turns.ended_ms is 'Milliseconds from the call''s s
 create table public.appointments (
   id uuid primary key default private.uuid_v7(),
   tenant_id uuid not null references public.tenants (id) on delete cascade,
-  contact_id uuid references public.contacts (id) on delete set null,
-  call_id uuid references public.call_logs (id) on delete set null,
-  starts_at timestamptz not null,
-  ends_at timestamptz not null,
+  contact_id uuid,
+  call_id uuid,
+  starts_at timestamptz not null constraint appointments_starts_at_range check (starts_at between '2000-01-01 00:00+00' and '2199-12-31 00:00+00'),
+  ends_at timestamptz not null constraint appointments_ends_at_range check (ends_at between '2000-01-01 00:00+00' and '2199-12-31 00:00+00'),
   lane smallint not null default 0,
   status text not null default 'scheduled' constraint appointments_status_known check (status in ('scheduled', 'completed', 'cancelled', 'no_show')),
-  service text not null default '',
+  service text not null default '' constraint appointments_service_length check (char_length(service) <= 500),
   customer_name text not null default '' constraint appointments_customer_name_length check (char_length(customer_name) <= 120),
   customer_phone text constraint appointments_customer_phone_e164 check (customer_phone ~ '^\+[1-9][0-9]{7,14}$'),
-  address text not null default '',
-  notes text not null default '',
-  idempotency_key text,
+  address text not null default '' constraint appointments_address_length check (char_length(address) <= 1000),
+  notes text not null default '' constraint appointments_notes_length check (char_length(notes) <= 20000),
+  idempotency_key text constraint appointments_idempotency_key_length check (char_length(idempotency_key) <= 255),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  constraint appointments_contact_id_fkey foreign key (tenant_id, contact_id) references public.contacts (tenant_id, id) on delete set null (contact_id),
+  constraint appointments_call_id_fkey foreign key (tenant_id, call_id) references public.call_logs (tenant_id, id) on delete set null (call_id),
   constraint appointments_order check (ends_at > starts_at),
   constraint appointments_idempotency_key unique (tenant_id, idempotency_key),
   constraint appointments_slot_taken exclude using gist (tenant_id with =, lane with =, tstzrange(starts_at, ends_at) with &&)
     where (status = 'scheduled')
 );
 create index appointments_upcoming_idx on public.appointments (tenant_id, starts_at, id);
-create index appointments_contact_idx on public.appointments (contact_id);
-create index appointments_call_idx on public.appointments (call_id);
+create index appointments_contact_idx on public.appointments (tenant_id, contact_id);
+create index appointments_call_idx on public.appointments (tenant_id, call_id);
 comment on table public.appointments is 'Bookings. Two cannot overlap in one lane.';
 comment on column public.appointments.id is 'Opaque key.';
 comment on column public.appointments.tenant_id is 'Whose booking.';
@@ -231,8 +239,8 @@ comment on column public.appointments.updated_at is 'When it was last edited.';
 create table public.messages (
   id uuid primary key default private.uuid_v7(),
   tenant_id uuid not null references public.tenants (id) on delete cascade,
-  phone_number_id uuid references public.phone_numbers (id) on delete set null,
-  contact_id uuid references public.contacts (id) on delete set null,
+  phone_number_id uuid,
+  contact_id uuid,
   direction text not null constraint messages_direction_known check (direction in ('inbound', 'outbound')),
   from_number text not null,
   to_number text not null,
@@ -241,11 +249,13 @@ create table public.messages (
   provider_sid text constraint messages_provider_sid_key unique,
   error text,
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  constraint messages_phone_number_id_fkey foreign key (tenant_id, phone_number_id) references public.phone_numbers (tenant_id, id) on delete set null (phone_number_id),
+  constraint messages_contact_id_fkey foreign key (tenant_id, contact_id) references public.contacts (tenant_id, id) on delete set null (contact_id)
 );
 create index messages_newest_idx on public.messages (tenant_id, id desc);
-create index messages_phone_number_idx on public.messages (phone_number_id);
-create index messages_contact_idx on public.messages (contact_id);
+create index messages_phone_number_idx on public.messages (tenant_id, phone_number_id);
+create index messages_contact_idx on public.messages (tenant_id, contact_id);
 comment on table public.messages is 'Text messages, in and out.';
 comment on column public.messages.id is 'Opaque key.';
 comment on column public.messages.tenant_id is 'Whose message.';

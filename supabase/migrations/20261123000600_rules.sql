@@ -148,16 +148,18 @@ comment on function private.announce_live(uuid) is '"You''re Live!", once, as so
 
 create function private.open_term(p_tenant uuid, p_at timestamptz) returns void
 language plpgsql security definer set search_path = '' as $$
-declare t public.tenants; cur public.tenant_plans; p public.plans;
+declare t public.tenants; cur public.tenant_plans; p public.plans; v_at timestamptz;
 begin
   select * into t from public.tenants where id = p_tenant;
   select * into cur from public.tenant_plans where tenant_id = p_tenant and valid_to is null;
   if found and t.deleted_at is null and (cur.plan_tier, cur.status) = (t.plan_tier, t.subscription_status) then return; end if;
+  -- A transaction that began earlier may get here later: terms follow each other all the same.
+  select greatest(p_at, pg_catalog.max(coalesce(valid_to, valid_from))) into v_at from public.tenant_plans where tenant_id = p_tenant;
   if cur.id is not null then
-    if cur.valid_from >= p_at then
+    if cur.valid_from >= v_at then
       delete from public.tenant_plans where id = cur.id;
     else
-      update public.tenant_plans set valid_to = p_at where id = cur.id;
+      update public.tenant_plans set valid_to = v_at where id = cur.id;
     end if;
   end if;
   if t.deleted_at is not null then return; end if;
@@ -170,7 +172,7 @@ begin
   values (p_tenant, t.plan_tier,
           case when cur.plan_tier = t.plan_tier then cur.price_cents else p.price_cents end,
           case when cur.plan_tier = t.plan_tier then cur.monthly_calls else p.monthly_calls end,
-          t.subscription_status, p_at);
+          t.subscription_status, v_at);
 end $$;
 
 -- Usage ----------------------------------------------------------------------------------------------------------
@@ -197,12 +199,20 @@ $$;
 
 create function private.usage_at(p_tenant uuid, p_at timestamptz) returns public.tenant_usage
 language plpgsql security definer set search_path = '' as $$
-declare v public.tenant_usage; t record; b record;
+declare v public.tenant_usage; t record; b record; v_from timestamptz; v_to timestamptz;
 begin
   select * into v from public.tenant_usage where tenant_id = p_tenant and period_start <= p_at and period_end > p_at order by period_start desc limit 1;
   if found then return v; end if;
   select billing_anchor, timezone into t from public.tenants where id = p_tenant;
   b := private.period_bounds(t.billing_anchor, t.timezone, p_at);
+  -- After a move of anchor or timezone a period starts where the one before ended; a stub of hours joins the next.
+  select pg_catalog.max(period_end) into v_from from public.tenant_usage where tenant_id = p_tenant and period_end > b.period_start and period_end <= p_at;
+  select pg_catalog.min(period_start) into v_to from public.tenant_usage where tenant_id = p_tenant and period_start > p_at;
+  b.period_start := coalesce(v_from, b.period_start);
+  if b.period_end - b.period_start < interval '2 days' then
+    b.period_end := (private.period_bounds(t.billing_anchor, t.timezone, b.period_end)).period_end;
+  end if;
+  b.period_end := least(b.period_end, v_to);
   insert into public.tenant_usage (tenant_id, period_start, period_end) values (p_tenant, b.period_start, b.period_end)
   on conflict (tenant_id, period_start) do update set updated_at = pg_catalog.now() returning * into v;
   return v;
@@ -214,6 +224,10 @@ declare v_usage uuid := new.usage_id; v_closed boolean; v_seconds int := new.dur
 begin
   if v_first then
     if new.is_test or new.is_blocked or new.agent_seconds < 1 then return null; end if;
+  end if;
+  -- Tenant before usage, here and in every other rule: one order of locks, no deadlock with an edit of the tenant.
+  perform from public.tenants where id = new.tenant_id for no key update;
+  if v_first then
     select u.id into v_usage from private.usage_at(new.tenant_id, new.started_at) u;
   else
     v_seconds := v_seconds - old.duration_seconds;
@@ -234,29 +248,28 @@ comment on function private.count_call() is 'A call counts once, when the agent 
 
 create function private.project_usage() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
-  if new.closed_at is null and pg_catalog.now() < new.period_end then
+  if new.closed_at is null and new.period_start <= pg_catalog.now() and pg_catalog.now() < new.period_end then
     perform private.project(new.tenant_id, 'current_month_calls', (new.calls + new.adjusted_calls)::text);
   end if;
   return null;
 end $$;
 
--- A projection writes the brief's column on tenants from its truth; the setting tells the tenant triggers so.
+-- A projection writes the brief's column on tenants from its truth. The tenant triggers leave a value that equals its truth alone.
 create function private.project(p_tenant uuid, p_column text, p_value text) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
-  perform pg_catalog.set_config('kestrel.projecting', 'on', true);
   case p_column
     when 'current_month_calls' then
       update public.tenants set current_month_calls = greatest(p_value::int, 0) where id = p_tenant and current_month_calls is distinct from greatest(p_value::int, 0);
     when 'twilio_phone_number' then
       update public.tenants set twilio_phone_number = p_value where id = p_tenant and twilio_phone_number is distinct from p_value;
   end case;
-  perform pg_catalog.set_config('kestrel.projecting', '', true);
 end $$;
 create trigger project_usage after insert or update of calls, adjusted_calls on public.tenant_usage for each row execute function private.project_usage();
 
 create function private.adjust_usage() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
+  perform from public.tenants where id = new.tenant_id for no key update;
   update public.tenant_usage set adjusted_calls = adjusted_calls + new.calls, updated_at = pg_catalog.now() where id = new.usage_id;
   return null;
 end $$;
@@ -272,7 +285,6 @@ begin
   if v_owner is distinct from p_tenant and v_id is not null then
     perform private.reject(409, 'number_taken', pg_catalog.format('The number %s belongs to another tenant.', p_number), 'twilio_phone_number');
   end if;
-  update public.phone_numbers set is_primary = false where tenant_id = p_tenant and is_primary and id is distinct from v_id;
   if v_id is null then
     insert into public.phone_numbers (tenant_id, phone_number, is_primary) values (p_tenant, p_number, true) returning id into v_id;
   else
@@ -286,7 +298,12 @@ create function private.record_purchase(p_purchase uuid, p_sid text, p_account t
 language plpgsql security definer set search_path = '' as $$
 declare i public.number_purchases; v_id uuid; v_owner uuid;
 begin
+  select tenant_id into v_owner from public.number_purchases where id = p_purchase;
+  perform from public.tenants where id = v_owner for no key update;
   select * into i from public.number_purchases where id = p_purchase for update;
+  if i.state = 'done' then
+    return (select id from public.phone_numbers where provider_sid = i.provider_sid and released_at is null);
+  end if;
   select id, tenant_id into v_id, v_owner from public.phone_numbers where phone_number = i.phone_number and released_at is null;
   if v_id is not null and v_owner <> i.tenant_id then
     perform private.reject(409, 'number_taken', pg_catalog.format('The number %s belongs to another tenant.', i.phone_number), 'phone_number');
@@ -295,7 +312,6 @@ begin
     insert into public.phone_numbers (tenant_id, phone_number, status) values (i.tenant_id, i.phone_number, 'configuring') returning id into v_id;
   end if;
   if not private.has_number(i.tenant_id) then
-    update public.phone_numbers set is_primary = false where tenant_id = i.tenant_id and is_primary and id <> v_id;
     update public.phone_numbers set is_primary = true where id = v_id;
   end if;
   update public.phone_numbers set status = 'ready', status_reason = null, provider_sid = p_sid, account_sid = p_account, friendly_name = p_name,
@@ -316,21 +332,40 @@ begin
 end $$;
 comment on function private.activate_tenant(uuid, boolean) is 'Pending becomes trial (or active), suspended and cancelled become active; one that is live stays as it is.';
 
+create function private.hold_number(p_tenant uuid, p_number text) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  perform from public.tenants where id = p_tenant for no key update;
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('number:' || p_number, 0));
+end $$;
+comment on function private.hold_number(uuid, text) is 'Until commit, nobody else attaches or orders this number: what is then looked up stays true.';
+
 create function private.number_before() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
+  if tg_op = 'DELETE' then
+    if old.provider_sid is not null and old.status <> 'released' and exists (select from public.tenants where id = old.tenant_id) then
+      perform private.reject(409, 'number_owned', pg_catalog.format('We still pay for %s. Set its status to releasing instead of deleting the row.', old.phone_number), 'phone_number');
+    end if;
+    return old;
+  end if;
   new.updated_at := pg_catalog.now();
   if tg_op = 'INSERT' then
+    perform private.hold_number(new.tenant_id, new.phone_number);
+    if exists (select from public.number_purchases where phone_number = new.phone_number and state = 'open' and tenant_id <> new.tenant_id) then
+      perform private.reject(409, 'number_taken', pg_catalog.format('The number %s is being bought for another tenant.', new.phone_number), 'phone_number');
+    end if;
     new.is_primary := new.is_primary or not exists (select from public.phone_numbers where tenant_id = new.tenant_id and is_primary);
   elsif new.phone_number <> old.phone_number or new.tenant_id <> old.tenant_id then
     perform private.reject(409, 'number_fixed', 'A number cannot be renamed or moved. Release it, or add another.', 'phone_number');
   end if;
-  if new.status = 'released' then
-    new.released_at := coalesce(new.released_at, pg_catalog.now());
-    new.is_primary := false;
+  if new.status = 'released' then new.is_primary := false; end if;
+  new.released_at := case when new.status = 'released' then coalesce(new.released_at, pg_catalog.now()) end;
+  if new.is_primary then
+    update public.phone_numbers set is_primary = false where tenant_id = new.tenant_id and is_primary and id <> new.id;
   end if;
   return new;
 end $$;
-create trigger number_before before insert or update on public.phone_numbers for each row execute function private.number_before();
+create trigger number_before before insert or update or delete on public.phone_numbers for each row execute function private.number_before();
 
 create function private.number_after() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
@@ -360,20 +395,24 @@ create trigger number_after after insert or update or delete on public.phone_num
 create function private.purchase_before() returns trigger language plpgsql security definer set search_path = '' as $$
 declare v_owner uuid; v_status text;
 begin
+  if tg_op = 'UPDATE' and (new.state <> 'open' or (new.phone_number, new.state) is not distinct from (old.phone_number, old.state)) then return new; end if;
   if new.phone_number is not null then
+    perform private.hold_number(new.tenant_id, new.phone_number);
     select tenant_id, status into v_owner, v_status from public.phone_numbers where phone_number = new.phone_number and released_at is null;
     if v_owner is not null and (v_owner <> new.tenant_id or v_status in ('configuring', 'ready', 'releasing')) then
       perform private.reject(409, 'number_taken', pg_catalog.format('The number %s is already owned by %s.', new.phone_number,
         case when v_owner = new.tenant_id then 'this tenant' else 'another tenant' end), 'phone_number');
     end if;
   end if;
+  if tg_op = 'UPDATE' then return new; end if;
+  perform from public.tenants where id = new.tenant_id for no key update;
   if exists (select from public.tenants where id = new.tenant_id and (deleted_at is not null or subscription_status = 'cancelled')) then
     perform private.reject(409, 'tenant_closed', 'This tenant is cancelled or deleted. Restore it before buying a number.', 'tenant_id');
   end if;
   new.job_id := private.enqueue('number_purchase', new.tenant_id, new.id);
   return new;
 end $$;
-create trigger purchase_before before insert on public.number_purchases for each row execute function private.purchase_before();
+create trigger purchase_before before insert or update of phone_number, state on public.number_purchases for each row execute function private.purchase_before();
 
 create function private.email_after() returns trigger language plpgsql security definer set search_path = '' as $$
 begin

@@ -1,31 +1,48 @@
 -- A tenant row, whoever writes it: normalised, kept to the rules, its projections turned into their truths, its consequences set going.
 
+create function private.is_timezone(p_name text) returns boolean language sql stable set search_path = '' as $$
+  select case
+    when p_name ~ '^(posix|right|localtime|Factory)' then false
+    when p_name in ('UTC', 'America/New_York') or exists (select from public.tenants where timezone = p_name) then true
+    else exists (select from pg_catalog.pg_timezone_names where name = p_name) -- reads 600 files
+  end
+$$;
+comment on function private.is_timezone(text) is 'Whether it is an IANA name, which Go and browsers know as well as Postgres.';
+
 create function private.tenant_before_insert() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   new.slug := pg_catalog.lower(pg_catalog.btrim(new.slug));
   new.owner_email := pg_catalog.lower(pg_catalog.btrim(new.owner_email));
   new.company_name := pg_catalog.btrim(new.company_name);
   new.industry := pg_catalog.lower(pg_catalog.btrim(coalesce(nullif(new.industry, ''), 'generic')));
-  if not exists (select from pg_catalog.pg_timezone_names where name = new.timezone) then
+  new.owner_phone := nullif(pg_catalog.btrim(new.owner_phone), '');
+  new.twilio_phone_number := nullif(pg_catalog.btrim(new.twilio_phone_number), '');
+  new.forward_to_number := nullif(pg_catalog.btrim(new.forward_to_number), '');
+  if not private.is_timezone(new.timezone) then
     perform private.reject(422, 'timezone_unknown', pg_catalog.format('%s is not a timezone. Use a name like America/New_York.', new.timezone), 'timezone');
   end if;
   new.billing_anchor := coalesce(new.billing_anchor, extract(day from pg_catalog.now() at time zone new.timezone));
   new.call_limit_override := coalesce(new.max_monthly_calls, new.call_limit_override);
   new.max_monthly_calls := coalesce(new.call_limit_override, (select monthly_calls from public.plans where tier = new.plan_tier));
-  new.current_month_calls := 0;
   new.is_active := new.deleted_at is null and new.subscription_status in ('trial', 'active');
   if new.subscription_status in ('trial', 'active') then new.activated_at := coalesce(new.activated_at, pg_catalog.now()); end if;
   if new.subscription_status = 'trial' then new.trial_ends_at := coalesce(new.trial_ends_at, pg_catalog.now() + interval '14 days'); end if;
+  if new.subscription_status = 'suspended' then new.suspended_at := coalesce(new.suspended_at, pg_catalog.now()); end if;
+  if new.subscription_status = 'cancelled' then new.cancelled_at := coalesce(new.cancelled_at, pg_catalog.now()); end if;
   return new;
 end $$;
 create trigger tenant_before_insert before insert on public.tenants for each row execute function private.tenant_before_insert();
 
 create function private.tenant_after_insert() returns trigger language plpgsql security definer set search_path = '' as $$
+declare v_usage uuid;
 begin
   perform private.take_slug(new.id, new.slug);
   insert into public.tenant_users (tenant_id, email, role) values (new.id, new.owner_email, 'owner');
   perform private.open_term(new.id, pg_catalog.now());
-  perform private.usage_at(new.id, pg_catalog.now());
+  v_usage := (private.usage_at(new.id, pg_catalog.now())).id;
+  if new.current_month_calls > 0 then
+    insert into public.usage_adjustments (tenant_id, usage_id, calls, reason, actor) values (new.id, v_usage, new.current_month_calls, 'Given at creation.', private.actor());
+  end if;
   if new.twilio_phone_number is not null then perform private.attach_number(new.id, new.twilio_phone_number); end if;
   perform private.enqueue('tenant_created', new.id, new.id);
   if new.forward_to_number is not null then perform private.enqueue('fallback_publish', new.id, new.id); end if;
@@ -37,13 +54,18 @@ create trigger tenant_after_insert after insert on public.tenants for each row e
 
 create function private.tenant_before_update() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
-  if private.setting('projecting') is not null then return new; end if;
+  new.twilio_phone_number := nullif(pg_catalog.btrim(new.twilio_phone_number), '');
+  -- The counter moves with every call: that is not an edit.
+  if pg_catalog.to_jsonb(new) - 'current_month_calls' = pg_catalog.to_jsonb(old) - 'current_month_calls' then return new; end if;
+  new.owner_phone := nullif(pg_catalog.btrim(new.owner_phone), '');
+  new.forward_to_number := nullif(pg_catalog.btrim(new.forward_to_number), '');
+  new.billing_anchor := coalesce(new.billing_anchor, old.billing_anchor);
   new.updated_at := pg_catalog.now();
   new.slug := pg_catalog.lower(pg_catalog.btrim(new.slug));
   new.owner_email := pg_catalog.lower(pg_catalog.btrim(new.owner_email));
   new.company_name := pg_catalog.btrim(new.company_name);
   new.industry := pg_catalog.lower(pg_catalog.btrim(coalesce(nullif(new.industry, ''), 'generic')));
-  if new.timezone <> old.timezone and not exists (select from pg_catalog.pg_timezone_names where name = new.timezone) then
+  if new.timezone <> old.timezone and not private.is_timezone(new.timezone) then
     perform private.reject(422, 'timezone_unknown', pg_catalog.format('%s is not a timezone. Use a name like America/New_York.', new.timezone), 'timezone');
   end if;
   if new.is_active <> old.is_active and new.subscription_status = old.subscription_status and new.deleted_at is not distinct from old.deleted_at then
@@ -63,7 +85,7 @@ begin
   new.is_active := new.deleted_at is null and new.subscription_status in ('trial', 'active');
   if new.max_monthly_calls is distinct from old.max_monthly_calls then new.call_limit_override := new.max_monthly_calls; end if;
   new.max_monthly_calls := coalesce(new.call_limit_override, case
-    when new.plan_tier = old.plan_tier then (select monthly_calls from public.tenant_plans where tenant_id = new.id and valid_to is null) end,
+    when new.plan_tier = old.plan_tier then (select monthly_calls from public.tenant_plans where tenant_id = new.id order by valid_from desc limit 1) end,
     (select monthly_calls from public.plans where tier = new.plan_tier));
   return new;
 end $$;
@@ -72,11 +94,11 @@ create trigger tenant_before_update before update on public.tenants for each row
 create function private.tenant_after_update() returns trigger language plpgsql security definer set search_path = '' as $$
 declare n record;
 begin
-  if private.setting('projecting') is not null then return null; end if;
+  -- A value that equals its truth was projected from it; any other was typed.
   if new.current_month_calls <> old.current_month_calls then
     insert into public.usage_adjustments (tenant_id, usage_id, calls, actor)
     select new.id, u.id, new.current_month_calls - (u.calls + u.adjusted_calls), private.actor()
-    from private.usage_at(new.id, pg_catalog.now()) u;
+    from private.usage_at(new.id, pg_catalog.now()) u where new.current_month_calls <> greatest(u.calls + u.adjusted_calls, 0);
   end if;
   if new.slug <> old.slug then
     perform private.take_slug(new.id, new.slug);
@@ -87,7 +109,7 @@ begin
   if new.twilio_phone_number is distinct from old.twilio_phone_number then
     if new.twilio_phone_number is null then
       update public.phone_numbers set is_primary = false where tenant_id = new.id and is_primary;
-    else
+    elsif not exists (select from public.phone_numbers where tenant_id = new.id and is_primary and phone_number = new.twilio_phone_number) then
       perform private.attach_number(new.id, new.twilio_phone_number);
     end if;
   end if;
@@ -119,6 +141,28 @@ end $$;
 create trigger tenant_before_delete before delete on public.tenants for each row execute function private.tenant_before_delete();
 comment on function private.tenant_before_delete() is 'A delete marks the row instead; only the purge job, naming the tenant in kestrel.purge, removes it.';
 
+create function private.slug_after() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+  perform private.announce('tenant', old.tenant_id, old.tenant_id);
+  return null;
+end $$;
+create trigger slug_after after update or delete on public.tenant_slugs for each row execute function private.slug_after();
+
+create function private.tenant_fixed() returns trigger language plpgsql set search_path = '' as $$
+begin
+  perform private.reject(409, 'tenant_fixed', 'A row cannot be moved to another tenant. Add it there, and remove it here.', 'tenant_id');
+  return null;
+end $$;
+comment on function private.tenant_fixed() is 'What belongs to one tenant stays with it: a member, a key or a call moved by mistake would open one customer''s data to another.';
+do $$
+declare t text;
+begin
+  for t in select c.relname from pg_catalog.pg_class c join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id'
+           where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' loop
+    execute format('create trigger tenant_fixed before update of tenant_id on public.%I for each row when (old.tenant_id is distinct from new.tenant_id) execute function private.tenant_fixed()', t);
+  end loop;
+end $$;
+
 -- Members, keys, admins ------------------------------------------------------------------------------------------
 
 create function private.member_before() returns trigger language plpgsql security definer set search_path = '' as $$
@@ -127,11 +171,12 @@ begin
     new.email := pg_catalog.lower(pg_catalog.btrim(new.email));
     new.updated_at := pg_catalog.now();
   end if;
-  if tg_op <> 'INSERT' and old.role = 'owner' and (tg_op = 'DELETE' or new.role <> 'owner')
-     and exists (select from public.tenants where id = old.tenant_id for update)
-     and private.setting('purge') is distinct from old.tenant_id::text
-     and not exists (select from public.tenant_users where tenant_id = old.tenant_id and role = 'owner' and id <> old.id) then
-    perform private.reject(409, 'last_owner', 'A tenant needs an owner. Make somebody else owner first.', 'role');
+  if tg_op <> 'INSERT' and old.role = 'owner' and (tg_op = 'DELETE' or new.role <> 'owner') then
+    -- Two owners leaving at once wait for each other here, and the second then sees that it is the last.
+    perform from public.tenants where id = old.tenant_id for no key update;
+    if found and not exists (select from public.tenant_users where tenant_id = old.tenant_id and role = 'owner' and id <> old.id) then
+      perform private.reject(409, 'last_owner', 'A tenant needs an owner. Make somebody else owner first.', 'role');
+    end if;
   end if;
   return case when tg_op = 'DELETE' then old else new end;
 end $$;
@@ -144,6 +189,15 @@ begin
   return null;
 end $$;
 create trigger member_after after insert or update or delete on public.tenant_users for each row execute function private.member_after();
+
+create function private.key_before() returns trigger language plpgsql set search_path = '' as $$
+begin
+  if old.revoked_at is not null and new.revoked_at is null then
+    perform private.reject(409, 'key_revoked', 'A key that was revoked stays revoked. Make a new one.', 'revoked_at');
+  end if;
+  return new;
+end $$;
+create trigger key_before before update on public.tenant_api_keys for each row execute function private.key_before();
 
 create function private.key_after() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
@@ -200,6 +254,7 @@ begin
     and key not in ('updated_at', 'created_at', 'last_used_at', 'current_month_calls', 'webhooks_checked_at', 'webhooks')
     and not (tg_op <> 'UPDATE' and coalesce(nullif(b -> key, 'null'), nullif(a -> key, 'null')) is null);
   if diff is null then return null; end if;
+  if tg_table_name = 'plans' then diff := diff || pg_catalog.jsonb_build_object('tier', pg_catalog.jsonb_build_array(b -> 'tier', a -> 'tier')); end if;
   v_tenant := case when tg_table_name = 'tenants' then coalesce(a ->> 'id', b ->> 'id') else coalesce(a ->> 'tenant_id', b ->> 'tenant_id') end;
   if tg_op = 'DELETE' and v_tenant is not null and not exists (select from public.tenants where id = v_tenant) then return null; end if;
   if tg_table_name = 'tenants' and tg_op = 'UPDATE' then
@@ -220,6 +275,8 @@ create trigger log_activity after insert or update or delete on public.tenants f
 create trigger log_activity after insert or update or delete on public.tenant_users for each row execute function private.log_activity('member');
 create trigger log_activity after insert or update or delete on public.tenant_api_keys for each row execute function private.log_activity('api_key');
 create trigger log_activity after insert or update or delete on public.phone_numbers for each row execute function private.log_activity('number');
+create trigger log_activity after insert on public.number_purchases for each row execute function private.log_activity('purchase');
+create trigger log_activity after insert or update or delete on public.plans for each row execute function private.log_activity('plan');
 create trigger log_activity after insert or update or delete on public.platform_admins for each row execute function private.log_activity('platform_admin');
 create trigger log_activity after insert or update or delete on public.appointments for each row execute function private.log_activity('appointment');
 create trigger log_activity after insert or update or delete on public.contacts for each row execute function private.log_activity('contact');

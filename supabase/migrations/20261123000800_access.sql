@@ -72,6 +72,8 @@ grant select on public.plans to anon, authenticated, kestrel_key, kestrel_admin;
 grant update (name, price_cents, monthly_calls, description, position, is_offered) on public.plans to kestrel_admin;
 
 create policy admin_all on public.platform_admins for all to kestrel_admin using (true) with check (true);
+create policy host_tenant on public.platform_admins as restrictive for all to kestrel_admin using ((select private.host_tenant()) is null);
+create policy host_tenant on public.plans as restrictive for update to kestrel_admin using ((select private.host_tenant()) is null);
 grant select, insert (email, granted_by), delete on public.platform_admins to kestrel_admin;
 
 -- What each role may write, column by column. All else is 42501.
