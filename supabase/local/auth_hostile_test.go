@@ -146,6 +146,10 @@ func TestLimits(t *testing.T) {
 	s.want(s.post("/recover", anyMap{"email": "a@example.com"}), 429, "over_email_send_rate_limit")
 	s.want(s.post("/recover", anyMap{"email": "b@example.com"}), 200, "")
 	s.want(s.post("/recover", anyMap{"email": "c@example.com"}), 429, "over_email_send_rate_limit")
+	for range 3 {
+		s.want(s.post("/verify", anyMap{"type": "recovery", "email": "a@example.com", "token": "abcdef"}), 403, "otp_expired")
+	}
+	s.want(s.post("/verify", anyMap{"type": "recovery", "token_hash": s.lastMail("a@example.com").TokenHash}), 429, "over_request_rate_limit")
 }
 
 func TestRedirectsStayHome(t *testing.T) {
