@@ -115,7 +115,7 @@ func TestReadLists(t *testing.T) {
 		t.Errorf("%+v", ahead)
 	}
 	w.Exec(`insert into agent_versions (tenant_id, version, state, settings) values ($1, 1, 'published', '{"greeting":"Hello"}'), ($1, 2, 'draft', '{}')`, c.ID)
-	run(t, []step{{c.Viewer, "GET", "/api/tenant/agent", nil, 200, `"settings":{"greeting": "Hello"}`}})
+	run(t, []step{{c.Viewer, "GET", "/api/tenant/agent", nil, 200, `"settings":{"greeting":"Hello"}`}})
 }
 
 func TestOnboarding(t *testing.T) {
