@@ -161,6 +161,7 @@ func TestRedirectsStayHome(t *testing.T) {
 		"http://acme.localhost:8080/in":             "http://acme.localhost:8080/in",
 		"http://evil.example/":                      "http://app.localhost:8080",
 		"https://app.localhost:8080/":               "http://app.localhost:8080",
+		"http://a:b@app.localhost:8080/":            "http://app.localhost:8080",
 		"http://app.localhost:8080@evil.example/":   "http://app.localhost:8080",
 		"http://app.localhost:8080.evil.example/":   "http://app.localhost:8080",
 		"http://app.localhost:8081/":                "http://app.localhost:8080",
