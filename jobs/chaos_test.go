@@ -52,9 +52,10 @@ func runWorker(urls []string) error {
 		return err
 	}
 	d.Log = slog.New(slog.DiscardHandler)
+	d.Config.Tuning.Settle = time.Second
 	// Shorter than the sandbox's longest delay, so that requests do time out.
 	if d.Twilio, err = twilio.New(twilio.Config{
-		AccountSID: sandbox.DefaultAccountSID, AuthToken: sandbox.DefaultAuthToken, BaseURL: urls[1], Timeout: 250 * time.Millisecond,
+		AccountSID: sandbox.DefaultAccountSID, AuthToken: sandbox.DefaultAuthToken, BaseURL: urls[1], Timeout: 600 * time.Millisecond,
 	}); err != nil {
 		return err
 	}
@@ -117,7 +118,7 @@ func slow(next http.Handler, rng *rand.Rand) http.Handler {
 
 var chaosFaults = []sandbox.Fault{
 	{Match: buying, AfterCommit: true},                             // the connection breaks after the effect
-	{Match: buying, AfterCommit: true, DelayMS: 400},               // time-out after the effect
+	{Match: buying, AfterCommit: true, DelayMS: 900},               // time-out after the effect
 	{Match: buying, AfterCommit: true, Status: 500},                // failure after the effect
 	{Match: buying, Status: 500},                                   // and before it
 	{Match: buying, Status: 429},                                   //
@@ -141,6 +142,7 @@ func TestChaos(t *testing.T) {
 	codes := []string{"857", "617", "212", "415", "312"}
 
 	intents, hit, began := map[uuid.UUID]string{}, map[string]bool{}, time.Now()
+	open := func() int { return scan[int](w, `select count(*) from jobs where state in ('queued', 'running')`) }
 	for n := 0; n < *kills; {
 		for range 1 + rng.IntN(2) {
 			slug := fmt.Sprintf("tenant-%d", len(intents))
@@ -156,6 +158,10 @@ func TestChaos(t *testing.T) {
 		workers := []process{w.process()}
 		if rng.IntN(3) == 0 {
 			workers = append(workers, w.process())
+		}
+		// Left alone with too much to do, workers that die young never get anywhere.
+		if open() > 24 {
+			w.until("less to do", func() bool { return open() < 8 })
 		}
 		for _, p := range workers {
 			time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)

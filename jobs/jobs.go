@@ -5,6 +5,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -28,6 +29,7 @@ type Twilio interface {
 	Fetch(ctx context.Context, sid string) (twilio.OwnedNumber, error)
 	SetWebhooks(ctx context.Context, sid string, w twilio.Webhooks) (twilio.OwnedNumber, error)
 	Release(ctx context.Context, sid string) error
+	List(ctx context.Context, each func(page []twilio.OwnedNumber) error) error
 }
 
 // Resend is what jobs need of *resend.Client.
@@ -54,7 +56,7 @@ type Config struct {
 	Origin      func(label string) string // scheme, host and port of a label under the base domain; "" is the apex
 	AdminEmail  string                    // who is told of new tenants; empty tells nobody
 	TrialDays   int                       // 0 means 14, as in SQL
-	SessionURL  string                    // Postgres as kestrel_app on a session connection; empty means DB's own
+	SessionURL  string                    // Postgres as kestrel_app on a session connection, if DB's is a transaction pooler's
 	Tuning      Tuning
 }
 
@@ -69,6 +71,7 @@ type Tuning struct {
 	RescueEvery time.Duration // how often jobs of dead workers are looked for; 5 s
 	Settle      time.Duration // how long a purchase that Twilio did not confirm may still take effect; 45 s
 	Housekeep   time.Duration // how often lost jobs and expired rows are looked for; 1 min
+	Sweep       time.Duration // how often numbers that nobody has are looked for; 1 h
 }
 
 func (t Tuning) withDefaults() Tuning {
@@ -88,6 +91,7 @@ func (t Tuning) withDefaults() Tuning {
 	set(&t.RescueEvery, 5*time.Second)
 	set(&t.Settle, 45*time.Second)
 	set(&t.Housekeep, time.Minute)
+	set(&t.Sweep, time.Hour)
 	return t
 }
 
@@ -123,10 +127,14 @@ func New(d Deps) (*Client, error) {
 	if d.Config.TrialDays == 0 {
 		d.Config.TrialDays = 14
 	}
+	if d.Config.Origin == nil || d.Config.WebhookBase == "" {
+		return nil, errors.New("jobs: Origin and WebhookBase are needed")
+	}
 	d.Config.Tuning = d.Config.Tuning.withDefaults()
 	t := d.Config.Tuning
 
-	session := d.DB.Pool().Config().ConnConfig.Copy()
+	own := d.DB.Pool().Config().ConnConfig
+	session := own.Copy()
 	if d.Config.SessionURL != "" {
 		var err error
 		if session, err = pgx.ParseConfig(d.Config.SessionURL); err != nil {
@@ -146,6 +154,7 @@ func New(d Deps) (*Client, error) {
 	river.AddWorker(workers, &emailSendWorker{Deps: d})
 	river.AddWorker(workers, &fallbackPublishWorker{Deps: d})
 	river.AddWorker(workers, &housekeepingWorker{Deps: d})
+	river.AddWorker(workers, &numberSweepWorker{Deps: d})
 
 	client, err := river.NewClient(riverpgxv5.New(d.DB.Pool()), &river.Config{
 		ID:                  id,
@@ -155,19 +164,25 @@ func New(d Deps) (*Client, error) {
 		FetchOnlyKnownKinds: true,
 		FetchCooldown:       min(50*time.Millisecond, t.Poll),
 		FetchPollInterval:   t.Poll,
+		PollOnly:            session.Host != own.Host || session.Port != own.Port, // no LISTEN through a transaction pooler
 		JobTimeout:          t.JobTimeout,
 		SoftStopTimeout:     t.SoftStop,
 		RetryPolicy:         retries,
 		Middleware:          []rivertype.Middleware{&recorder{Deps: d, leases: leases, retries: retries}},
-		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(t.Housekeep), func() (river.JobArgs, *river.InsertOpts) {
-			return Housekeeping{}, &river.InsertOpts{MaxAttempts: 1}
-		}, &river.PeriodicJobOpts{RunOnStart: true})},
-		Logger: d.Log,
+		PeriodicJobs:        []*river.PeriodicJob{periodic(Housekeeping{}, t.Housekeep), periodic(NumberSweep{}, t.Sweep)},
+		Logger:              d.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
 	}
 	return &Client{river: client, leases: leases, rescuer: newRescuer(d, id), stopped: make(chan struct{})}, nil
+}
+
+// periodic asks every so often; what is due is the job's own question, so that a missed or doubled run does no harm.
+func periodic(args river.JobArgs, every time.Duration) *river.PeriodicJob {
+	return river.NewPeriodicJob(river.PeriodicInterval(every), func() (river.JobArgs, *river.InsertOpts) {
+		return args, &river.InsertOpts{MaxAttempts: 1}
+	}, nil)
 }
 
 // Start works jobs until Stop, whatever becomes of ctx. It fails when the queue cannot be reached.

@@ -103,14 +103,14 @@ func (l *leases) watch(ctx context.Context) {
 // lost gives up the connection and every lease on it. l.mu must be held.
 func (l *leases) lost(err error) {
 	l.log.Warn("jobs: lease connection lost", "error", err, "jobs", len(l.held))
+	l.end()
+}
+
+func (l *leases) end() {
 	for name, end := range l.held {
 		end(errLeaseLost)
 		delete(l.held, name)
 	}
-	l.drop()
-}
-
-func (l *leases) drop() {
 	if l.conn != nil {
 		short, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -122,5 +122,5 @@ func (l *leases) drop() {
 func (l *leases) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drop()
+	l.end()
 }

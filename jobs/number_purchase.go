@@ -151,7 +151,7 @@ func (w *numberPurchaseWorker) obtain(ctx context.Context, job *river.Job[Number
 			return n, nil
 		}
 		if err != nil && !errors.Is(err, errRefused) {
-			return n, failed
+			return n, err // until we have looked, nobody knows
 		}
 	}
 	if errors.Is(failed, twilio.ErrOutcomeUnknown) {
@@ -223,6 +223,10 @@ func (w *numberPurchaseWorker) attach(ctx context.Context, job *river.Job[Number
 			ID: p.ID, Sid: n.SID, AccountSid: n.AccountSID, FriendlyName: n.FriendlyName,
 			Webhooks: webhooksJSON(n.Webhooks), Capabilities: capabilitiesJSON(n.Capabilities),
 		})
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.ConstraintName == "number_taken" {
+			return permanently("The number %s was bought, but another tenant was given it meanwhile and keeps it. Buy another one for this tenant.", n.PhoneNumber)
+		}
 		if err != nil {
 			return err
 		}

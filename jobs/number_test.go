@@ -2,7 +2,9 @@ package jobs_test
 
 import (
 	"context"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -240,4 +242,44 @@ func TestNumberOfANewTenant(t *testing.T) {
 	w.ends("done", "number_release", number)
 	same(t, "released", w.numberStatus(ours), "released")
 	same(t, "owned", len(w.sandbox.Numbers()), 0)
+}
+
+func TestSweepReportsWhatNobodyHas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	known, unknown, wanted := w.forSale("857", 5), w.forSale("857", 6), w.forSale("857", 7)
+	for _, number := range []string{known, unknown, wanted} {
+		_, err := w.sandbox.AddNumber(sandbox.Number{PhoneNumber: number})
+		must(t, err)
+	}
+	tenant := w.tenant("acme", "twilio_phone_number", known)
+	w.exec(`alter table number_purchases disable trigger user`)
+	w.buy(tenant, wanted, false)
+	var log safeBuffer
+	w.work(func(d *jobs.Deps) {
+		d.Config.Tuning.Sweep = 50 * time.Millisecond
+		d.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	w.until("the report", func() bool { return strings.Contains(log.String(), unknown) })
+	if s := log.String(); strings.Contains(s, "that no tenant has: give it to one, or release it\" phone_number="+known) || strings.Contains(s, "phone_number="+wanted) {
+		t.Error(s)
+	}
+	same(t, "nothing changed", len(w.sandbox.Numbers()), 3)
+}
+
+type safeBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

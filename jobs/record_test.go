@@ -8,6 +8,7 @@ import (
 
 	"kestrel.ai/jobs"
 	"kestrel.ai/jobs/twilio"
+	"kestrel.ai/server/sandbox"
 )
 
 // clumsy panics on every look-up.
@@ -79,4 +80,23 @@ func (s stuck) FindByNumber(ctx context.Context, _ string) (twilio.OwnedNumber, 
 	close(s.began)
 	<-ctx.Done()
 	return twilio.OwnedNumber{}, false, ctx.Err()
+}
+
+// A worker that loses its lease in the middle of a purchase, while another takes the job over, buys nothing twice.
+func TestLeaseLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.fault(sandbox.Fault{Match: buying, AfterCommit: true, DelayMS: 1500})
+	intent := w.buy(w.tenant("acme"), w.forSale("857", 0), true)
+	w.work()
+	w.until("the purchase", func() bool { return len(w.sandbox.Numbers()) == 1 })
+	w.work()
+	w.exec(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like '%pg_try_advisory_lock%' and pid <> pg_backend_pid()`)
+	j := w.ends("done", "number_purchase", intent)
+	same(t, "owned", len(w.sandbox.Numbers()), 1)
+	same(t, "requests to buy", w.requests("POST", "IncomingPhoneNumbers.json") <= 1, true)
+	if j.Attempt < 2 {
+		t.Errorf("nobody took over: %+v", j)
+	}
+	w.until("the mail", func() bool { return len(w.mails("acme@example.com", "You're Live!")) == 1 })
 }

@@ -47,5 +47,5 @@ func (r *retries) backoff(attempt int) time.Duration {
 	if wait <= 0 || wait > r.max {
 		wait = r.max
 	}
-	return time.Duration(float64(wait) * (0.8 + 0.4*rand.Float64()))
+	return time.Duration(float64(wait) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // spreads retries, guards nothing //nolint:gosec // jitter is no secret
 }

@@ -66,7 +66,7 @@ func newWorld(t *testing.T) *world {
 	mux := http.NewServeMux()
 	mux.Handle("/storage/v1/", files)
 	mux.Handle("/auth/v1/", local.NewAuth(local.AuthOptions{
-		Pool: super, BaseURL: w.supabase, SiteURL: origin(""), Key: key, Keys: keys, Limits: local.Limits{Off: true}, Log: slog.New(slog.DiscardHandler),
+		Pool: super, BaseURL: w.supabase, SiteURL: origin(""), Key: key, Keys: keys, HashCost: 4, Limits: local.Limits{Off: true}, Log: slog.New(slog.DiscardHandler),
 		RedirectAllow: func(string) bool { return true },
 	}))
 	server.Config.Handler = mux
@@ -214,7 +214,7 @@ func (w *world) ends(want, kind string, subject uuid.UUID) job {
 
 func (w *world) until(what string, true func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !true(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !true(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("waited in vain for %s; open jobs: %s", what,
 				scan[string](w, `select coalesce(json_agg(j), '[]')::text from (select kind, state, step, reason, attempt from jobs where state <> 'done') j`))

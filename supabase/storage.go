@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -42,7 +43,8 @@ func (s *Storage) EnsureBucket(ctx context.Context, bucket string, public bool) 
 		return err
 	}
 	err = s.send(ctx, "/bucket", body, http.Header{"Content-Type": {"application/json"}})
-	if known, ok := err.(*ServiceError); ok && (known.Status == http.StatusConflict || known.Code == "Duplicate") {
+	var known *ServiceError
+	if errors.As(err, &known) && (known.Status == http.StatusConflict || known.Code == "Duplicate") {
 		return nil
 	}
 	return err
