@@ -108,10 +108,10 @@ func (q *Queries) KeepClosed(ctx context.Context, id uuid.UUID) error {
 }
 
 const lockTenantSlug = `-- name: LockTenantSlug :one
-select slug from tenants where id = $1 for share
+select slug from tenants where id = $1 for no key update
 `
 
-// The slug that webhooks must name, held until the transaction ends.
+// The slug that webhooks must name, held until the transaction ends, with the lock that recording a number takes anyway.
 func (q *Queries) LockTenantSlug(ctx context.Context, id uuid.UUID) (string, error) {
 	row := q.db.QueryRow(ctx, lockTenantSlug, id)
 	var slug string

@@ -1,5 +1,6 @@
 -- Phone numbers and how they are bought, then what happens on them: calls, bookings, contacts, messages.
 -- References between a tenant's rows carry tenant_id: nobody can point at, or probe for, a row of another tenant.
+-- Their indexes start with the reference: those that start with tenant_id are for reading by tenant, each for its query.
 
 create table public.phone_numbers (
   id uuid primary key default private.uuid_v7(),
@@ -134,16 +135,16 @@ create table public.call_logs (
   usage_id uuid,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  constraint call_logs_tenant_key unique (tenant_id, id),
+  constraint call_logs_tenant_key unique (id, tenant_id),
   constraint call_logs_phone_number_id_fkey foreign key (tenant_id, phone_number_id) references public.phone_numbers (tenant_id, id) on delete set null (phone_number_id),
   constraint call_logs_contact_id_fkey foreign key (tenant_id, contact_id) references public.contacts (tenant_id, id) on delete set null (contact_id),
   constraint call_logs_usage_id_fkey foreign key (tenant_id, usage_id) references public.tenant_usage (tenant_id, id) on delete set null (usage_id)
 );
 create index call_logs_newest_idx on public.call_logs (tenant_id, started_at desc, id desc);
 create index call_logs_totals_idx on public.call_logs (tenant_id, started_at) include (duration_seconds, cost_micros, usage_id);
-create index call_logs_phone_number_idx on public.call_logs (tenant_id, phone_number_id);
-create index call_logs_contact_idx on public.call_logs (tenant_id, contact_id);
-create index call_logs_usage_idx on public.call_logs (tenant_id, usage_id);
+create index call_logs_phone_number_idx on public.call_logs (phone_number_id, tenant_id);
+create index call_logs_contact_idx on public.call_logs (contact_id, tenant_id);
+create index call_logs_usage_idx on public.call_logs (usage_id, tenant_id);
 comment on table public.call_logs is 'Every call the receptionist took.';
 comment on column public.call_logs.id is 'Opaque key.';
 comment on column public.call_logs.tenant_id is 'Whose call.';
@@ -216,8 +217,8 @@ create table public.appointments (
     where (status = 'scheduled')
 );
 create index appointments_upcoming_idx on public.appointments (tenant_id, starts_at, id);
-create index appointments_contact_idx on public.appointments (tenant_id, contact_id);
-create index appointments_call_idx on public.appointments (tenant_id, call_id);
+create index appointments_contact_idx on public.appointments (contact_id, tenant_id);
+create index appointments_call_idx on public.appointments (call_id, tenant_id);
 comment on table public.appointments is 'Bookings. Two cannot overlap in one lane.';
 comment on column public.appointments.id is 'Opaque key.';
 comment on column public.appointments.tenant_id is 'Whose booking.';
@@ -254,8 +255,8 @@ create table public.messages (
   constraint messages_contact_id_fkey foreign key (tenant_id, contact_id) references public.contacts (tenant_id, id) on delete set null (contact_id)
 );
 create index messages_newest_idx on public.messages (tenant_id, id desc);
-create index messages_phone_number_idx on public.messages (tenant_id, phone_number_id);
-create index messages_contact_idx on public.messages (tenant_id, contact_id);
+create index messages_phone_number_idx on public.messages (phone_number_id, tenant_id);
+create index messages_contact_idx on public.messages (contact_id, tenant_id);
 comment on table public.messages is 'Text messages, in and out.';
 comment on column public.messages.id is 'Opaque key.';
 comment on column public.messages.tenant_id is 'Whose message.';

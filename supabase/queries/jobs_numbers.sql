@@ -22,8 +22,8 @@ where id = @id and state = 'open' and phone_number = @phone_number and area_code
 update number_purchases set attempted_at = @attempted_at where id = @id;
 
 -- name: LockTenantSlug :one
--- The slug that webhooks must name, held until the transaction ends.
-select slug from tenants where id = @id for share;
+-- The slug that webhooks must name, held until the transaction ends, with the lock that recording a number takes anyway.
+select slug from tenants where id = @id for no key update;
 
 -- name: KeepClosed :exec
 -- A tenant that was closed while its number was being bought gets the number, but is not activated.

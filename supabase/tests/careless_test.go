@@ -110,10 +110,3 @@ func TestAPurchaseEndsOnce(t *testing.T) {
 	s.is("select subscription_status from tenants", "suspended")
 	s.is("select count(*) from phone_numbers", "1")
 }
-
-func TestSlugRowsEditedByHandAreAnnounced(t *testing.T) {
-	t.Parallel()
-	s := newStudio(t, briefInsert, "update tenants set slug = 'haiec-two'")
-	heard := s.listen("delete from tenant_slugs where slug = 'haiec'")
-	s.is("select id::text from tenants", heard)
-}

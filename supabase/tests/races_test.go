@@ -4,14 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// listen returns the id of the tenant that sql announces.
-func (s studio) listen(sql string) string {
+// heard runs sql and returns the topics that it announces, sorted.
+func (s studio) heard(sql string) string {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -24,19 +27,26 @@ func (s studio) listen(sql string) string {
 		s.t.Fatal(err)
 	}
 	s.run(sql)
+	s.run("notify kestrel, '{\"topic\":\"end\"}'")
+	topics := map[string]bool{}
 	for {
 		note, err := conn.Conn().WaitForNotification(ctx)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		var heard struct{ Topic, ID string }
-		if err := json.Unmarshal([]byte(note.Payload), &heard); err != nil {
+		var message struct{ Topic string }
+		if err := json.Unmarshal([]byte(note.Payload), &message); err != nil {
 			s.t.Fatal(err)
 		}
-		if heard.Topic == "tenant" {
-			return heard.ID
+		if message.Topic == "end" {
+			break
 		}
+		topics[message.Topic] = true
 	}
+	if _, err := conn.Exec(ctx, "unlisten *"); err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.Join(slices.Sorted(maps.Keys(topics)), " ")
 }
 
 // race holds first in an open transaction until second, run beside it, waits for its locks; then commits and returns
