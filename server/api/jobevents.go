@@ -68,6 +68,7 @@ type follower struct {
 	api   *API
 	job   Job
 	last  uuid.UUID // the event that the client has
+	final bool      // that event told of an end
 	query *db.Queries
 	w     *bufio.Writer
 }
@@ -117,12 +118,6 @@ func (f *follower) run(ctx context.Context) error {
 
 // drain writes what has happened since; ended tells that nothing more will.
 func (f *follower) drain(ctx context.Context) (ended bool, err error) {
-	// The state is read before the events, so that an end it tells of is among them.
-	r, err := f.query.FindJob(ctx, f.job.ID)
-	if err != nil {
-		return errors.Is(err, pgx.ErrNoRows), err
-	}
-	f.job = Job(r)
 	after := f.last
 	if after == uuid.Nil {
 		after = f.job.ID
@@ -132,39 +127,49 @@ func (f *follower) drain(ctx context.Context) (ended bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		for i, e := range events {
-			var data struct{ State string }
-			_ = json.Unmarshal(e.Data, &data) // written by job_step
-			name := strings.TrimPrefix(e.Type, "job.")
-			final := data.State == "done" || data.State == "failed"
-			if final {
-				name = data.State
-			}
+		for _, e := range events {
+			name := f.name(e)
 			if err := f.send(e.ID, name, e.Data); err != nil {
 				return false, err
 			}
-			// A retried job goes on after an end.
-			if final && f.job.ended() && i == len(events)-1 {
-				return true, nil
-			}
-			after, f.last = e.ID, e.ID
+			after, f.last, f.final = e.ID, e.ID, name == "done" || name == "failed"
 		}
 		if len(events) == 0 {
 			break
 		}
 	}
-	if !f.job.ended() {
-		return false, nil
+	// An end and its event are committed together, so a job that has ended has no event left but what the next
+	// reading shows; one that was retried goes on.
+	was := f.job.ended()
+	r, err := f.query.FindJob(ctx, f.job.ID)
+	if err != nil {
+		return false, err
 	}
-	// Its events are gone, or the client has them all.
+	f.job = Job(r)
+	switch {
+	case !f.job.ended():
+		return false, nil
+	case f.final:
+		return true, nil
+	case !was:
+		return f.drain(ctx)
+	}
+	// Its events are gone, or the client has had them all.
 	data, err := json.Marshal(map[string]any{"state": f.job.State, "step": f.job.Step, "reason": f.job.Reason, "attempt": f.job.Attempt})
 	if err != nil {
 		return false, err
 	}
-	if after == f.job.ID || f.last == uuid.Nil {
-		after = f.job.ID
-	}
 	return true, f.send(after, f.job.State, data)
+}
+
+// name is an event's without its namespace; the last step of a job is called by its state.
+func (f *follower) name(e db.ListEventsRow) string {
+	var data struct{ State string }
+	_ = json.Unmarshal(e.Data, &data) // written by private.job_step
+	if data.State == "done" || data.State == "failed" {
+		return data.State
+	}
+	return strings.TrimPrefix(e.Type, "job.")
 }
 
 func (f *follower) send(id uuid.UUID, name string, data json.RawMessage) error {

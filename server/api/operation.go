@@ -149,17 +149,17 @@ func (a *API) jsonOnly(ctx huma.Context, next func(huma.Context)) {
 // knownQuery refuses parameters that the operation does not have: a misspelt filter must not list everything.
 func (a *API) knownQuery(ctx huma.Context, next func(huma.Context)) {
 	var unknown *edge.Problem
-	humafiber.Unwrap(ctx).Context().QueryArgs().VisitAll(func(key, _ []byte) {
+	for key := range humafiber.Unwrap(ctx).Context().QueryArgs().All() {
 		name := string(key)
 		known := name == "ticket" || slices.ContainsFunc(ctx.Operation().Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
 		if known {
-			return
+			continue
 		}
 		if unknown == nil {
 			unknown = edge.NewProblem(http.StatusUnprocessableEntity, "unknown_parameter", "There is no such query parameter here.")
 		}
 		unknown = unknown.At(name, "is not a parameter of this operation")
-	})
+	}
 	if unknown != nil {
 		a.fail(ctx, unknown)
 		return
