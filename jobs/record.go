@@ -98,9 +98,12 @@ func (r *recorder) failed(ctx, leased context.Context, row *rivertype.JobRow, ar
 	defer cancel()
 	q := db.New(r.DB.As(scope(row.Kind)))
 	log := r.Log.With("kind", row.Kind, "job_id", args.JobID, "attempt", row.Attempt)
-	stopping := ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded)
-	if stopping || errors.Is(context.Cause(leased), errLeaseLost) {
-		log.Info("job interrupted", "cause", context.Cause(leased))
+	if errors.Is(context.Cause(leased), errLeaseLost) {
+		log.Warn("job interrupted: its lease was lost")
+		return errors.New("interrupted") // the record may be another worker's by now
+	}
+	if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		log.Info("job interrupted: stopping")
 		if err := q.DelayJob(short, "Kestrel was restarted; it goes on by itself.", int32(row.Attempt), args.JobID); err != nil {
 			return err
 		}

@@ -100,3 +100,18 @@ func TestLeaseLost(t *testing.T) {
 	}
 	w.until("the mail", func() bool { return len(w.mails("acme@example.com", "You're Live!")) == 1 })
 }
+
+// What a dead worker left running is taken over at once, unless workers die of it every time.
+func TestRescue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	orphan, deadly := w.buy(w.tenant("acme"), w.forSale("857", 0), false), w.buy(w.tenant("other"), w.forSale("857", 1), false)
+	w.exec(`update river.river_job set state = 'running', attempt = 3, attempted_at = now(), attempted_by = '{dead}' where kind = 'number_purchase'`)
+	w.exec(`update river.river_job set attempt = max_attempts where args ->> 'subject_id' = $1`, deadly.String())
+	w.work()
+	same(t, "attempt", w.ends("done", "number_purchase", orphan).Attempt, 4)
+	if j := w.ends("failed", "number_purchase", deadly); !strings.HasPrefix(j.Reason, "Its worker died every time") {
+		t.Error(j.Reason)
+	}
+	same(t, "owned", len(w.sandbox.Numbers()), 1)
+}

@@ -2,17 +2,21 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
+
+	"kestrel.ai/supabase"
+	"kestrel.ai/supabase/db"
 )
 
 // rescuer finds jobs whose worker died: River says running, yet nobody holds the lease. River's own rescue knows only
 // time, and so has to wait an hour.
 type rescuer struct {
-	pool  *pgxpool.Pool
+	db    *supabase.DB
 	log   *slog.Logger
 	every time.Duration
 	self  string          // River's id of this process
@@ -26,7 +30,7 @@ type orphan struct {
 }
 
 func newRescuer(d Deps, self string) *rescuer {
-	return &rescuer{pool: d.DB.Pool(), log: d.Log, every: d.Config.Tuning.RescueEvery, self: self, seen: map[orphan]bool{}}
+	return &rescuer{db: d.DB, log: d.Log, every: d.Config.Tuning.RescueEvery, self: self, seen: map[orphan]bool{}}
 }
 
 // run looks at once and then every so often.
@@ -48,26 +52,26 @@ func (r *rescuer) run(ctx context.Context) {
 // look rescues what was without a lease at the last look already: between River's taking a job and our taking its
 // lease, and again at its end, there are some milliseconds.
 func (r *rescuer) look(ctx context.Context) error {
-	rows, err := r.pool.Query(ctx, `
-		select id, attempt, kind || ':' || coalesce(args ->> 'subject_id', '') from river.river_job
-		where state = 'running' and attempted_by[array_upper(attempted_by, 1)] is distinct from $1`, r.self)
+	rows, err := r.db.Pool().Query(ctx, `
+		select id, attempt, kind || ':' || coalesce(args ->> 'subject_id', ''), coalesce((args ->> 'job_id')::uuid, '00000000-0000-0000-0000-000000000000')
+		from river.river_job where state = 'running' and attempted_by[array_upper(attempted_by, 1)] is distinct from $1`, r.self)
 	if err != nil {
 		return err
 	}
 	type candidate struct {
 		orphan
-		lease string
+		lease  string
+		record uuid.UUID
 	}
 	candidates, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c candidate, err error) {
-		return c, row.Scan(&c.id, &c.attempt, &c.lease)
+		return c, row.Scan(&c.id, &c.attempt, &c.lease, &c.record)
 	})
 	if err != nil {
 		return err
 	}
 	seen := map[orphan]bool{}
 	for _, c := range candidates {
-		rescued := false
-		err := pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
+		err := r.db.Tx(ctx, scope("rescue"), func(tx pgx.Tx) error {
 			var free bool
 			if err := tx.QueryRow(ctx, `select pg_try_advisory_xact_lock(`+leaseKey+`)`, c.lease).Scan(&free); err != nil || !free {
 				return err
@@ -75,22 +79,41 @@ func (r *rescuer) look(ctx context.Context) error {
 			if seen[c.orphan] = true; !r.seen[c.orphan] {
 				return nil
 			}
-			tag, err := tx.Exec(ctx, rescue, c.id, c.attempt)
-			rescued = err == nil && tag.RowsAffected() == 1
-			return err
+			return r.free(ctx, tx, c.orphan, c.record)
 		})
 		if err != nil {
 			return err
-		}
-		if rescued {
-			r.log.Warn("jobs: rescued a job whose worker died", "river_job_id", c.id, "attempt", c.attempt, "lease", c.lease)
 		}
 	}
 	r.seen = seen
 	return nil
 }
 
-// rescue frees a job for whoever is next. One that has used up its tries ends; housekeeping then records that.
+// free gives a job to whoever is next, and ends one that has used up its tries.
+func (r *rescuer) free(ctx context.Context, tx pgx.Tx, o orphan, record uuid.UUID) error {
+	// The queue belongs to the login, not to the scope's role.
+	if _, err := tx.Exec(ctx, "reset role"); err != nil {
+		return err
+	}
+	var ended bool
+	err := tx.QueryRow(ctx, rescue, o.id, o.attempt).Scan(&ended)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil // its worker was only just done with it
+	}
+	if err != nil {
+		return err
+	}
+	r.log.Warn("jobs: rescued a job whose worker died", "job_id", record, "river_job_id", o.id, "attempt", o.attempt, "ended", ended)
+	if _, err := tx.Exec(ctx, "set local role service_role"); err != nil {
+		return err
+	}
+	q := db.New(tx)
+	if ended {
+		return q.FailJob(ctx, db.FailJobParams{ID: record, Attempt: int32(o.attempt), Reason: "Its worker died every time, the last time now. The log has the details; try it again once that is mended."})
+	}
+	return q.DelayJob(ctx, "Its worker died; another one goes on.", int32(o.attempt), record)
+}
+
 const rescue = `
 with freed as (
   update river.river_job set
@@ -99,6 +122,6 @@ with freed as (
     scheduled_at = now(),
     errors = array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt, 'error', 'the worker died', 'trace', ''))
   where id = $1 and attempt = $2 and state = 'running'
-  returning id
+  returning state = 'discarded' as ended
 )
-select pg_notify('river.river_insert', '{"queue":"default"}') from freed`
+select ended from freed, pg_notify('river.river_insert', '{"queue":"default"}')`
