@@ -193,7 +193,7 @@ func (f *stateFile) rewrite(st *state) error {
 		temp.Close()
 		return err
 	}
-	f.close()
+	_ = f.close()
 	f.f, f.lines = temp, 0
 	return nil
 }

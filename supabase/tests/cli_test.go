@@ -78,7 +78,7 @@ func project(t *testing.T, n int) string {
 // newCluster is a Postgres of this test's own: roles are cluster-wide, and here the migrations must make them.
 func newCluster(t *testing.T) *local.Postgres {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/tmp", "kestrel-cli-test-")
+	dir, err := os.MkdirTemp("/var/tmp", "kestrel-cli-test-") //nolint:usetesting // Postgres' user must reach it
 	if err != nil {
 		t.Fatal(err)
 	}
