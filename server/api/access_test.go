@@ -132,3 +132,17 @@ func TestWrongCallers(t *testing.T) {
 		}
 	}
 }
+
+func TestDocumentIsServed(t *testing.T) {
+	t.Parallel()
+	w := apitest.New(t)
+	for _, host := range []string{"kestrel.ai", "admin.kestrel.ai", "api.kestrel.ai"} {
+		a := w.Anonymous(host).Do("GET", "/openapi.json", nil)
+		if a.Status != 200 || a.Header.Get("Content-Type") != "application/json" || !strings.Contains(a.Body, `"openapi":"3.1.0"`) {
+			t.Errorf("%s: %d %v", host, a.Status, a.Header)
+		}
+	}
+	if a := w.Staff("admin@kestrel.ai").Do("GET", "/api/admin/nonsense", nil); a.Status != 404 || a.Problem().Code != "not_found" {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+}

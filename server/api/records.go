@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"kestrel.ai/supabase/db"
 )
@@ -49,6 +51,11 @@ const tenantActivityDoc doc = `List a tenant's activity
 Newest first. A deleted tenant's is still there.`
 
 func (a *API) listTenantActivity(ctx context.Context, in *tenantPageInput) (*listOutput[Activity], error) {
+	if _, err := a.query(ctx).TenantLife(ctx, in.ID.UUID); errors.Is(err, pgx.ErrNoRows) {
+		return nil, errNoTenant
+	} else if err != nil {
+		return nil, err
+	}
 	return a.activityOf(ctx, in.ID.UUID, in.PageInput)
 }
 
