@@ -141,6 +141,7 @@ func New(d Deps) (*Client, error) {
 			return nil, fmt.Errorf("jobs: session URL: %w", err)
 		}
 	}
+	session.RuntimeParams["application_name"] = "kestrel job leases"
 	leases := newLeases(session, d.Log)
 	retries := newRetries(t)
 	id := "kestrel_" + uuid.NewString()
