@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -30,8 +29,6 @@ import (
 	"kestrel.ai/supabase"
 	"kestrel.ai/supabase/supabasetest"
 )
-
-const issuer = "http://auth.test/auth/v1"
 
 // World is one test's Kestrel. No workers run: what jobs would do, a test does by SQL through Admin.
 type World struct {
@@ -161,24 +158,11 @@ func (w *World) verifier() *supabase.Verifier {
 		_ = json.NewEncoder(rw).Encode(map[string]any{"keys": []map[string]any{{"kty": "EC", "crv": "P-256", "kid": "k1", "x": enc(point[1:33]), "y": enc(point[33:])}}})
 	}))
 	w.t.Cleanup(jwks.Close)
-	v, err := supabase.NewVerifier(supabase.VerifierConfig{Issuer: issuer, Algs: []string{"ES256"}, JWKSURL: jwks.URL})
+	v, err := supabase.NewVerifier(supabase.VerifierConfig{Issuer: Issuer, Algs: []string{"ES256"}, JWKSURL: jwks.URL})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return v
-}
-
-// Token is an access token of the person.
-func (w *World) Token(user uuid.UUID, email string) string {
-	now := time.Now()
-	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"iss": issuer, "aud": "authenticated", "role": "authenticated",
-		"sub": user.String(), "email": email, "aal": "aal2", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()})
-	token.Header["kid"] = "k1"
-	signed, err := token.SignedString(w.signer)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return signed
 }
 
 // Exec runs SQL as the role postgres.
