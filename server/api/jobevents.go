@@ -76,10 +76,10 @@ type follower struct {
 // run returns when the job has ended, the client is gone, or its right to the stream is. A client that goes is
 // noticed by the next write, a heartbeat at the latest.
 func (f *follower) run(ctx context.Context) error {
-	woken := make(chan struct{}, 1)
+	woken, job := make(chan struct{}, 1), f.job.ID
 	if f.api.Listener != nil {
 		defer f.api.Listener.Subscribe(func(c supabase.Change) {
-			if c.Topic == supabase.Reset || c.Topic == "event" && c.ID == f.job.ID {
+			if c.Topic == supabase.Reset || c.Topic == "event" && c.ID == job {
 				select {
 				case woken <- struct{}{}:
 				default:

@@ -46,6 +46,7 @@ func TestCompany(t *testing.T) {
 		{c.Admin, "PATCH", "/api/tenant", `{"subscription_status":"active"}`, 422, `"field":"subscription_status"`},
 		{c.Admin, "PATCH", "/api/tenant", `{"timezone":"Mars/Base","company_name":"X"}`, 422, `"field":"timezone"`},
 		{c.Member, "PATCH", "/api/tenant", `{"company_name":"X"}`, 403, ""},
+		{c.WriteKey, "PATCH", "/api/tenant", `{"owner_name":"Pat"}`, 200, `"owner_name":"Pat"`},
 	})
 	if me := apitest.JSON[api.Me](t, c.Owner.Do("GET", "/api/tenant/me", nil)); len(me.Actions) < 12 || me.Email != "owner@haiec.test" {
 		t.Errorf("%+v", me)
