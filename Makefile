@@ -63,7 +63,7 @@ test: lint drift production test-ui build test-go ## Run every check; what CI ru
 
 .PHONY: test-go
 test-go: deps admin-ui/dist/.built ## Run the Go tests with the race detector
-	go test -race -p 2 -timeout 20m $(GOTESTFLAGS) ./...
+	trap 'go run ./supabase/supabasetest/stop' EXIT; go test -race -p 2 -timeout 20m $(GOTESTFLAGS) ./...
 
 .PHONY: test-ui
 test-ui: admin-ui/node_modules/.installed ## Check, type and test the UI
