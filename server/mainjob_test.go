@@ -54,7 +54,7 @@ var doors = map[string]func(*devProcess, caller){
 		visitor := caller{addr: d.addr, host: "localhost"}
 		d.want(http.StatusCreated, visitor, http.MethodPost, "/api/onboarding", map[string]any{
 			"company_name": "HAIEC", "slug": "haiec", "owner_name": "HAIEC Owner", "owner_email": "admin@haiec.com", "owner_phone": "+18573825169",
-			"industry": "HVAC", "plan_tier": "professional", "forward_to_number": "+18573825169", "accept_terms": true, "terms_version": "2026-01",
+			"industry": "HVAC", "plan_tier": "professional", "forward_to_number": "+18573825169",
 		}, nil)
 	},
 }

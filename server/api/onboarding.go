@@ -35,8 +35,8 @@ type Onboard struct {
 	PlanTier        string  `json:"plan_tier" maxLength:"31" example:"professional"`
 	ForwardToNumber *string `json:"forward_to_number,omitempty" nullable:"true" maxLength:"40" example:"+18573825169"`
 	Timezone        string  `json:"timezone,omitempty" maxLength:"64" default:"America/New_York" example:"America/New_York"`
-	AcceptTerms     bool    `json:"accept_terms" example:"true" doc:"Must be true"`
-	TermsVersion    string  `json:"terms_version" maxLength:"40" example:"2026-01-01" doc:"Of the terms that were shown"`
+	TermsVersion    string  `json:"terms_version,omitempty" maxLength:"40" example:"2026-01-01" doc:"Of the terms that were shown, if any were; kept with the time"`
+	AcceptTerms     bool    `json:"accept_terms,omitempty" example:"true" doc:"Must be true where terms were shown"`
 }
 
 // Resolve normalises the fields and says everything that is wrong with them.
@@ -46,8 +46,10 @@ func (b *Onboard) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 		Industry: b.Industry, PlanTier: b.PlanTier, ForwardToNumber: b.ForwardToNumber}
 	f.errs = order.Resolve(nil, at)
 	b.CompanyName, b.Slug, b.OwnerName, b.OwnerEmail, b.Industry, b.PlanTier = order.CompanyName, order.Slug, order.OwnerName, order.OwnerEmail, order.Industry, order.PlanTier
-	f.line("terms_version", &b.TermsVersion, 40)
-	if !b.AcceptTerms {
+	if b.TermsVersion != "" {
+		f.line("terms_version", &b.TermsVersion, 40)
+	}
+	if b.TermsVersion != "" && !b.AcceptTerms {
 		f.add("accept_terms", "must be true")
 	}
 	return f.errs
@@ -57,6 +59,8 @@ func (b *Onboard) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 type Onboarded struct {
 	TenantID     uuid.UUID `json:"tenant_id" format:"uuid"`
 	Slug         string    `json:"slug" example:"haiec"`
+	CompanyName  string    `json:"company_name" example:"HAIEC"`
+	OwnerEmail   string    `json:"owner_email" example:"admin@haiec.com"`
 	Status       string    `json:"status" example:"pending"`
 	DashboardURL string    `json:"dashboard_url" example:"https://haiec.kestrel.ai"`
 }
@@ -85,7 +89,9 @@ func (a *API) onboard(ctx context.Context, in *onboardInput) (*onboardedOutput, 
 	order := db.CreateTenantParams{
 		Slug: b.Slug, CompanyName: b.CompanyName, OwnerName: b.OwnerName, OwnerEmail: b.OwnerEmail, OwnerPhone: unlessEmpty(b.OwnerPhone),
 		Industry: b.Industry, PlanTier: b.PlanTier, SubscriptionStatus: "pending", ForwardToNumber: unlessEmpty(b.ForwardToNumber), Timezone: b.Timezone,
-		TermsVersion: &b.TermsVersion, TermsAcceptedAt: optionalTime(a.Now()),
+	}
+	if b.TermsVersion != "" {
+		order.TermsVersion, order.TermsAcceptedAt = &b.TermsVersion, optionalTime(a.Now())
 	}
 	var made uuid.UUID
 	scope := a.onboarding(ctx)
@@ -102,7 +108,8 @@ func (a *API) onboard(ctx context.Context, in *onboardInput) (*onboardedOutput, 
 	if err != nil {
 		return nil, err
 	}
-	return &onboardedOutput{Body: Onboarded{TenantID: made, Slug: order.Slug, Status: "pending", DashboardURL: a.Config.Origin(order.Slug)}}, nil
+	return &onboardedOutput{Body: Onboarded{TenantID: made, Slug: order.Slug, CompanyName: order.CompanyName, OwnerEmail: order.OwnerEmail,
+		Status: "pending", DashboardURL: a.Config.Origin(order.Slug)}}, nil
 }
 
 // Slugs -----------------------------------------------------------------------------------------------------------

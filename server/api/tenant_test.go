@@ -134,15 +134,17 @@ func TestOnboarding(t *testing.T) {
 		{nobody, "GET", "/api/onboarding/slug", nil, 422, "name"},
 		{nobody, "POST", "/api/onboarding", fmt.Sprintf(form, "pat@haiec.test", "haiec", "professional", false), 422, `"field":"accept_terms"`},
 		{nobody, "POST", "/api/onboarding", fmt.Sprintf(form, "pat@haiec.test", "haiec", "gold", true), 422, `"field":"plan_tier"`},
-		{nobody, "POST", "/api/onboarding", `{}`, 422, `"field":"terms_version"`},
+		{nobody, "POST", "/api/onboarding", `{}`, 422, `"field":"owner_email"`},
 		{nobody, "POST", "/api/onboarding", fmt.Sprintf(form, "pat@haiec.test", "taken", "starter", true), 409, "slug_taken"},
-		{nobody, "POST", "/api/onboarding", fmt.Sprintf(form, "pat@haiec.test", "haiec", "professional", true), 201, `"slug":"haiec","status":"pending","dashboard_url":"https://haiec.kestrel.ai"`},
+		{nobody, "POST", "/api/onboarding", fmt.Sprintf(form, "pat@haiec.test", "haiec", "professional", true), 201, `"slug":"haiec","company_name":"HAIEC","owner_email":"pat@haiec.test","status":"pending","dashboard_url":"https://haiec.kestrel.ai"`},
+		{nobody, "POST", "/api/onboarding", `{"company_name":"Plain","owner_name":"Pat","owner_email":"pat@plain.test","plan_tier":"starter"}`, 201, `"slug":"plain"`},
 		{nobody, "POST", "/api/onboarding", fmt.Sprintf(form, "pat@haiec.test", "haiec-two", "professional", true), 409, "owner_email_taken"},
 		{nobody.At("haiec.kestrel.ai"), "POST", "/api/onboarding", `{}`, 404, ""},
 	})
 	for what, n := range map[string]int{
+		`select count(*) from tenants where slug = 'plain' and terms_version is null and terms_accepted_at is null`:                                                                               1,
 		`select count(*) from tenants where slug = 'haiec' and subscription_status = 'pending' and terms_version = '2026-01-01' and terms_accepted_at is not null and plan_tier = 'professional'`: 1,
-		`select count(*) from activity_log where action = 'tenant.created' and actor = 'onboarding'`:                                                                                              1,
+		`select count(*) from activity_log where action = 'tenant.created' and actor = 'onboarding'`:                                                                                              2,
 	} {
 		if got := apitest.Value[int](w, what); got != n {
 			t.Errorf("%s: %d", what, got)
