@@ -63,7 +63,17 @@ function fill(fields: Record<string, string>) {
 }
 
 test("onboarding sends the brief's fields and welcomes", async () => {
-  server["/api/onboarding"] = { status: 201, body: haiec }
+  server["/api/onboarding"] = {
+    status: 201,
+    body: {
+      tenant_id: "1",
+      slug: "haiec",
+      company_name: "HAIEC",
+      owner_email: "admin@haiec.com",
+      status: "pending",
+      dashboard_url: "http://haiec.localhost:8080",
+    },
+  }
   const { container } = show(<Onboarding />)
   fill({
     Company: "HAIEC",
@@ -173,7 +183,11 @@ test("a failed list can be tried again", async () => {
 test("the dashboard shows usage and numbers", async () => {
   server["/api/tenant"] = { body: { ...haiec, timezone: "America/New_York" } }
   server["/api/tenant/usage"] = {
-    body: { calls: 20, limit: 500, percentage: 4, period_start: "", period_end: "" },
+    body: {
+      current: { calls: 18, adjusted_calls: 2, period_start: "", period_end: "" },
+      max_monthly_calls: 500,
+      usage_percentage: 4,
+    },
   }
   server["/api/tenant/numbers"] = { body: { items: [], next: null } }
   const { container } = show(<Overview />)

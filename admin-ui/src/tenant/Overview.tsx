@@ -36,12 +36,13 @@ function Company({ tenant }: { tenant: Tenant }) {
 }
 
 function UsageBar({ usage }: { usage: Usage }) {
+  const calls = usage.current ? Math.max(usage.current.calls + usage.current.adjusted_calls, 0) : 0
   return (
     <Stack gap="xs">
       <Text>
-        {usage.calls} of {usage.limit ?? "unlimited"} calls
+        {calls} of {usage.max_monthly_calls ?? "unlimited"} calls
       </Text>
-      <Progress value={Math.min(usage.percentage, 100)} aria-label="Share of the calls used" />
+      <Progress value={Math.min(usage.usage_percentage, 100)} aria-label="Share of the calls used" />
     </Stack>
   )
 }

@@ -9,13 +9,11 @@ export type Tenant = {
   timezone: string
 }
 
-/** The open usage period. */
+/** current is the open usage period, if there is one. */
 export type Usage = {
-  calls: number
-  limit: number | null
-  percentage: number
-  period_start: string
-  period_end: string
+  current?: { calls: number; adjusted_calls: number; period_start: string; period_end: string }
+  max_monthly_calls: number | null
+  usage_percentage: number
 }
 
 export type PhoneNumber = { id: string; phone_number: string; status: string; is_primary: boolean }
