@@ -36,19 +36,19 @@ func runAdmin(ctx context.Context, p process) error {
 	q := db.New(database.As(supabase.AsService("command line")))
 	switch verb := flags.Arg(0); verb {
 	case "list":
-		admins, err := q.ListPlatformAdmins(ctx)
+		admins, err := q.ListStaff(ctx)
 		for _, a := range admins {
 			_, _ = fmt.Fprintln(p.stdout, a.Email)
 		}
 		return err
 	case "grant":
-		admin, err := q.GrantPlatformAdmin(ctx, flags.Arg(1), "command line")
+		err := q.EnsureStaff(ctx, flags.Arg(1), "command line")
 		if err == nil {
-			_, err = fmt.Fprintf(p.stdout, "%s is a platform admin\n", admin.Email)
+			_, err = fmt.Fprintf(p.stdout, "%s is a platform admin\n", flags.Arg(1))
 		}
 		return said(err)
 	case "revoke":
-		n, err := q.RevokePlatformAdmin(ctx, flags.Arg(1))
+		n, err := q.RemoveStaffByEmail(ctx, flags.Arg(1))
 		if err == nil && n == 0 {
 			return fmt.Errorf("%s is not a platform admin", flags.Arg(1))
 		}

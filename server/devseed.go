@@ -38,7 +38,7 @@ func (s *devStack) seed(ctx context.Context, cfg Config, database *supabase.DB, 
 		}
 	}
 	q := db.New(database.As(supabase.AsService("dev seed")))
-	if _, err := q.GrantPlatformAdmin(ctx, devAdmin, "kestrel dev"); err != nil {
+	if err := q.EnsureStaff(ctx, devAdmin, "kestrel dev"); err != nil {
 		return err
 	}
 	if noSeed || s.state.Seeded {

@@ -18,9 +18,9 @@ var errNoJob = edge.NewProblem(http.StatusNotFound, "job_not_found", "There is n
 // Job is a piece of background work.
 type Job struct {
 	ID         uuid.UUID  `json:"id" format:"uuid"`
-	TenantID   *uuid.UUID `json:"tenant_id"`
+	TenantID   *uuid.UUID `json:"tenant_id" nullable:"true"`
 	Kind       string     `json:"kind" example:"number_purchase"`
-	SubjectID  *uuid.UUID `json:"subject_id" doc:"The row it is about"`
+	SubjectID  *uuid.UUID `json:"subject_id" nullable:"true" doc:"The row it is about"`
 	State      string     `json:"state" enum:"queued,running,done,failed"`
 	Step       string     `json:"step" example:"buying" doc:"Of a purchase: queued, searching, buying, configuring, done, failed"`
 	Reason     *string    `json:"reason" doc:"Why it failed or waits, and what to do"`

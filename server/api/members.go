@@ -17,7 +17,7 @@ import (
 // Member is a person of the tenant.
 type Member struct {
 	ID        uuid.UUID  `json:"id" format:"uuid" doc:"The membership's id"`
-	UserID    *uuid.UUID `json:"user_id" doc:"Their login; null until they first sign in"`
+	UserID    *uuid.UUID `json:"user_id" nullable:"true" doc:"Their login; null until they first sign in"`
 	Email     string     `json:"email" example:"dispatch@haiec.com"`
 	Role      string     `json:"role" enum:"viewer,member,admin,owner"`
 	CreatedAt time.Time  `json:"created_at"`

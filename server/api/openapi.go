@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -124,7 +125,7 @@ func (a *API) example(s *huma.Schema) any {
 	case s.Type == huma.TypeObject:
 		out := map[string]any{}
 		for name, property := range s.Properties {
-			if value := a.example(property); value != nil {
+			if value := a.example(property); value != nil || slices.Contains(s.Required, name) {
 				out[name] = value
 			}
 		}

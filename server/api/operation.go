@@ -75,7 +75,7 @@ func add[I, O any](a *API, route string, who access, id string, text doc, handle
 	op := huma.Operation{
 		OperationID: id, Method: method, Path: path, Tags: []string{tagOf(path)},
 		BodyReadTimeout: -1, // fiber has read the body already; huma's deadline would outlive the request
-		Errors:          []int{http.StatusTooManyRequests, http.StatusServiceUnavailable},
+		Errors:          []int{http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusServiceUnavailable},
 		Extensions:      map[string]any{"x-kestrel-access": string(who)},
 		Middlewares:     huma.Middlewares{a.admit(who), a.knownQuery},
 	}
@@ -92,9 +92,12 @@ func add[I, O any](a *API, route string, who access, id string, text doc, handle
 	if strings.Contains(path, "{") {
 		op.Errors = append(op.Errors, http.StatusNotFound)
 	}
+	if strings.Contains(string(who), "tenant:") {
+		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusNotFound) // no tenant is named, or none that is the caller's
+	}
 	if method == http.MethodPost || method == http.MethodPatch {
 		op.Middlewares = append(op.Middlewares, a.jsonOnly)
-		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusConflict, http.StatusUnsupportedMediaType)
+		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 	for _, o := range options {
 		o(&op)

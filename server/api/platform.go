@@ -146,7 +146,7 @@ func (a *API) patchPlan(ctx context.Context, in *patchPlanInput) (*planOutput, e
 type PlatformAdmin struct {
 	ID        uuid.UUID  `json:"id" format:"uuid"`
 	Email     string     `json:"email" example:"admin@kestrel.ai"`
-	UserID    *uuid.UUID `json:"user_id" doc:"Their login; null until they first sign in"`
+	UserID    *uuid.UUID `json:"user_id" nullable:"true" doc:"Their login; null until they first sign in"`
 	GrantedBy string     `json:"granted_by" example:"admin@kestrel.ai"`
 	CreatedAt time.Time  `json:"created_at"`
 }

@@ -15,12 +15,12 @@ import (
 // Activity is one change that somebody made.
 type Activity struct {
 	ID         uuid.UUID       `json:"id" format:"uuid"`
-	TenantID   *uuid.UUID      `json:"tenant_id" doc:"null for the platform's own"`
+	TenantID   *uuid.UUID      `json:"tenant_id" nullable:"true" doc:"null for the platform's own"`
 	Actor      string          `json:"actor" example:"admin:019d2f4e-6c1a-7c3e-9b0a-2f6d1c4e8a51" doc:"person:…, key:…, admin:…, job:…, or login:… when done in Studio"`
 	ActorLabel string          `json:"actor_label" example:"admin@kestrel.ai"`
 	Action     string          `json:"action" example:"tenant.suspended"`
 	TableName  string          `json:"table_name" example:"tenants"`
-	RecordID   *uuid.UUID      `json:"record_id"`
+	RecordID   *uuid.UUID      `json:"record_id" nullable:"true"`
 	Changes    json.RawMessage `json:"changes" doc:"Changed fields as {\"field\": [before, after]}"`
 	RequestID  *string         `json:"request_id"`
 	CreatedAt  time.Time       `json:"created_at"`
@@ -80,7 +80,7 @@ func (a *API) activityOf(ctx context.Context, tenant uuid.UUID, in PageInput) (*
 // Email is one e-mail of the outbox.
 type Email struct {
 	ID        uuid.UUID  `json:"id" format:"uuid"`
-	TenantID  *uuid.UUID `json:"tenant_id"`
+	TenantID  *uuid.UUID `json:"tenant_id" nullable:"true"`
 	Template  string     `json:"template" example:"welcome"`
 	ToEmail   string     `json:"to_email" example:"admin@haiec.com"`
 	Subject   *string    `json:"subject" example:"Welcome to Kestrel" doc:"null until it is rendered"`

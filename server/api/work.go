@@ -25,7 +25,7 @@ type Call struct {
 	Sentiment       *string    `json:"sentiment" example:"positive"`
 	IsTest          bool       `json:"is_test" example:"false"`
 	IsBlocked       bool       `json:"is_blocked" example:"false"`
-	ContactID       *uuid.UUID `json:"contact_id"`
+	ContactID       *uuid.UUID `json:"contact_id" nullable:"true"`
 	HasRecording    bool       `json:"has_recording"`
 }
 
@@ -53,8 +53,8 @@ type Appointment struct {
 	CustomerPhone *string    `json:"customer_phone" example:"+16175551234"`
 	Address       string     `json:"address" example:"12 Elm St, Boston"`
 	Notes         string     `json:"notes"`
-	ContactID     *uuid.UUID `json:"contact_id"`
-	CallID        *uuid.UUID `json:"call_id" doc:"The call it was made on"`
+	ContactID     *uuid.UUID `json:"contact_id" nullable:"true"`
+	CallID        *uuid.UUID `json:"call_id" nullable:"true" doc:"The call it was made on"`
 	CreatedAt     time.Time  `json:"created_at"`
 	UpdatedAt     time.Time  `json:"updated_at"`
 }
@@ -92,7 +92,7 @@ type Message struct {
 	Body       string     `json:"body" example:"On my way"`
 	Status     string     `json:"status" example:"delivered" doc:"Twilio's"`
 	Error      *string    `json:"error"`
-	ContactID  *uuid.UUID `json:"contact_id"`
+	ContactID  *uuid.UUID `json:"contact_id" nullable:"true"`
 	CreatedAt  time.Time  `json:"created_at"`
 }
 

@@ -8,26 +8,7 @@ package db
 import (
 	"context"
 	"time"
-
-	"github.com/google/uuid"
 )
-
-const addStaff = `-- name: AddStaff :one
-insert into platform_admins (email, granted_by) values ($1, $2) returning id, email, user_id, granted_by, created_at
-`
-
-func (q *Queries) AddStaff(ctx context.Context, email string, grantedBy string) (PlatformAdmin, error) {
-	row := q.db.QueryRow(ctx, addStaff, email, grantedBy)
-	var i PlatformAdmin
-	err := row.Scan(
-		&i.ID,
-		&i.Email,
-		&i.UserID,
-		&i.GrantedBy,
-		&i.CreatedAt,
-	)
-	return i, err
-}
 
 const listOfferedPlans = `-- name: ListOfferedPlans :many
 select tier, name, price_cents, monthly_calls, description from plans where is_offered order by position, tier
@@ -56,36 +37,6 @@ func (q *Queries) ListOfferedPlans(ctx context.Context) ([]ListOfferedPlansRow, 
 			&i.PriceCents,
 			&i.MonthlyCalls,
 			&i.Description,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const listStaff = `-- name: ListStaff :many
-select id, email, user_id, granted_by, created_at from platform_admins order by id
-`
-
-func (q *Queries) ListStaff(ctx context.Context) ([]PlatformAdmin, error) {
-	rows, err := q.db.Query(ctx, listStaff)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []PlatformAdmin{}
-	for rows.Next() {
-		var i PlatformAdmin
-		if err := rows.Scan(
-			&i.ID,
-			&i.Email,
-			&i.UserID,
-			&i.GrantedBy,
-			&i.CreatedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -180,18 +131,6 @@ func (q *Queries) PlatformTotals(ctx context.Context, overdueBefore time.Time) (
 		&i.MrrCents,
 	)
 	return i, err
-}
-
-const removeStaff = `-- name: RemoveStaff :execrows
-delete from platform_admins where id = $1
-`
-
-func (q *Queries) RemoveStaff(ctx context.Context, id uuid.UUID) (int64, error) {
-	result, err := q.db.Exec(ctx, removeStaff, id)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
 }
 
 const updatePlan = `-- name: UpdatePlan :one

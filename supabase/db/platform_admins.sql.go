@@ -7,16 +7,16 @@ package db
 
 import (
 	"context"
+
+	"github.com/google/uuid"
 )
 
-const grantPlatformAdmin = `-- name: GrantPlatformAdmin :one
-insert into platform_admins (email, granted_by) values (lower($1), $2)
-on conflict (email) do update set email = excluded.email
-returning id, email, user_id, granted_by, created_at
+const addStaff = `-- name: AddStaff :one
+insert into platform_admins (email, granted_by) values ($1, $2) returning id, email, user_id, granted_by, created_at
 `
 
-func (q *Queries) GrantPlatformAdmin(ctx context.Context, email string, grantedBy string) (PlatformAdmin, error) {
-	row := q.db.QueryRow(ctx, grantPlatformAdmin, email, grantedBy)
+func (q *Queries) AddStaff(ctx context.Context, email string, grantedBy string) (PlatformAdmin, error) {
+	row := q.db.QueryRow(ctx, addStaff, email, grantedBy)
 	var i PlatformAdmin
 	err := row.Scan(
 		&i.ID,
@@ -28,12 +28,21 @@ func (q *Queries) GrantPlatformAdmin(ctx context.Context, email string, grantedB
 	return i, err
 }
 
-const listPlatformAdmins = `-- name: ListPlatformAdmins :many
+const ensureStaff = `-- name: EnsureStaff :exec
+insert into platform_admins (email, granted_by) values (lower($1), $2) on conflict (email) do nothing
+`
+
+func (q *Queries) EnsureStaff(ctx context.Context, email string, grantedBy string) error {
+	_, err := q.db.Exec(ctx, ensureStaff, email, grantedBy)
+	return err
+}
+
+const listStaff = `-- name: ListStaff :many
 select id, email, user_id, granted_by, created_at from platform_admins order by id
 `
 
-func (q *Queries) ListPlatformAdmins(ctx context.Context) ([]PlatformAdmin, error) {
-	rows, err := q.db.Query(ctx, listPlatformAdmins)
+func (q *Queries) ListStaff(ctx context.Context) ([]PlatformAdmin, error) {
+	rows, err := q.db.Query(ctx, listStaff)
 	if err != nil {
 		return nil, err
 	}
@@ -58,12 +67,24 @@ func (q *Queries) ListPlatformAdmins(ctx context.Context) ([]PlatformAdmin, erro
 	return items, nil
 }
 
-const revokePlatformAdmin = `-- name: RevokePlatformAdmin :execrows
+const removeStaff = `-- name: RemoveStaff :execrows
+delete from platform_admins where id = $1
+`
+
+func (q *Queries) RemoveStaff(ctx context.Context, id uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, removeStaff, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const removeStaffByEmail = `-- name: RemoveStaffByEmail :execrows
 delete from platform_admins where email = lower($1)
 `
 
-func (q *Queries) RevokePlatformAdmin(ctx context.Context, email string) (int64, error) {
-	result, err := q.db.Exec(ctx, revokePlatformAdmin, email)
+func (q *Queries) RemoveStaffByEmail(ctx context.Context, email string) (int64, error) {
+	result, err := q.db.Exec(ctx, removeStaffByEmail, email)
 	if err != nil {
 		return 0, err
 	}

@@ -49,12 +49,15 @@ $$;
 comment on function private.uuid_v7() is 'Primary key default: opaque to people, ordered by time for the disk.';
 
 -- The transaction's settings, as the scope put them there. They only ever narrow or name; none grants.
-create function private.setting(name text) returns text language sql stable set search_path = '' as $$
-  select nullif(pg_catalog.current_setting('kestrel.' || name, true), '')
-$$;
-create function private.host_tenant() returns uuid language sql stable set search_path = '' as $$
-  select private.setting('tenant_id')::uuid
-$$;
+-- plpgsql here and in the policies' look-ups: it keeps its plans for the session, where SQL plans anew in every query.
+create function private.setting(name text) returns text language plpgsql stable set search_path = '' as $$
+begin
+  return nullif(pg_catalog.current_setting('kestrel.' || name, true), '');
+end $$;
+create function private.host_tenant() returns uuid language plpgsql stable set search_path = '' as $$
+begin
+  return nullif(pg_catalog.current_setting('kestrel.tenant_id', true), '')::uuid;
+end $$;
 
 -- Raises an error that the edge answers as problem+json: SQLSTATE 'KS' + HTTP status, CONSTRAINT = code, COLUMN = field.
 create function private.reject(status int, code text, message text, field text default '') returns void

@@ -3,28 +3,31 @@
 
 -- Live look-ups ---------------------------------------------------------------------------------------------------
 
-create function private.readable_tenants() returns uuid[] language sql stable security definer set search_path = '' as $$
-  select array(
+create function private.readable_tenants() returns uuid[] language plpgsql stable security definer set search_path = '' as $$
+begin
+  return array(
     select m.tenant_id from public.tenant_users m join public.tenants t on t.id = m.tenant_id
-    where m.user_id = (nullif(pg_catalog.current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid and t.deleted_at is null)
-$$;
+    where m.user_id = (nullif(pg_catalog.current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid and t.deleted_at is null);
+end $$;
 comment on function private.readable_tenants() is 'Tenants the token''s person is a member of, now.';
 
-create function private.writable_tenants(p_role public.member_role) returns uuid[] language sql stable security definer set search_path = '' as $$
-  select array(
+create function private.writable_tenants(p_role public.member_role) returns uuid[] language plpgsql stable security definer set search_path = '' as $$
+begin
+  return array(
     select m.tenant_id from public.tenant_users m join public.tenants t on t.id = m.tenant_id
     where m.user_id = (nullif(pg_catalog.current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid
-      and m.role >= p_role and t.deleted_at is null and t.subscription_status not in ('suspended', 'cancelled'))
-$$;
+      and m.role >= p_role and t.deleted_at is null and t.subscription_status not in ('suspended', 'cancelled'));
+end $$;
 comment on function private.writable_tenants(public.member_role) is 'Tenants in which the token''s person has at least that role, now; suspended and cancelled ones can only be read.';
 
-create function private.key_tenants(p_scope text) returns uuid[] language sql stable security definer set search_path = '' as $$
-  select array(
+create function private.key_tenants(p_scope text) returns uuid[] language plpgsql stable security definer set search_path = '' as $$
+begin
+  return array(
     select k.tenant_id from public.tenant_api_keys k join public.tenants t on t.id = k.tenant_id
-    where k.id = private.setting('key_id')::uuid and (p_scope = 'read' or p_scope = any (k.scopes)) and k.revoked_at is null
+    where k.id = nullif(pg_catalog.current_setting('kestrel.key_id', true), '')::uuid and (p_scope = 'read' or p_scope = any (k.scopes)) and k.revoked_at is null
       and (k.expires_at is null or k.expires_at > pg_catalog.statement_timestamp()) and t.deleted_at is null
-      and (p_scope = 'read' or t.subscription_status not in ('suspended', 'cancelled')))
-$$;
+      and (p_scope = 'read' or t.subscription_status not in ('suspended', 'cancelled')));
+end $$;
 comment on function private.key_tenants(text) is 'The tenant of the scope''s API key if the key is good for that, now. Writing includes reading.';
 
 grant execute on function private.readable_tenants(), private.writable_tenants(public.member_role) to authenticated;

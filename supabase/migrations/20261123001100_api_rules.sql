@@ -1,4 +1,5 @@
--- What the API asks for by name: orders that platform admins give to jobs, and the last of them staying.
+-- What the API asks for by name: orders that platform admins give to jobs, and the last of them staying. Each function
+-- keeps to the host's tenant where the scope names one, as the policies would.
 
 grant insert (tenant_id, phone_number) on public.phone_numbers to kestrel_admin;
 
@@ -6,7 +7,7 @@ create function private.request_webhooks(p_number uuid) returns uuid
 language plpgsql security definer set search_path = '' as $$
 declare v public.phone_numbers;
 begin
-  select * into v from public.phone_numbers where id = p_number and released_at is null for no key update;
+  select * into v from public.phone_numbers where id = p_number and released_at is null and (private.host_tenant() is null or tenant_id = private.host_tenant()) for no key update;
   if not found then perform private.reject(404, 'number_not_found', 'There is no such number.'); end if;
   if v.status = 'releasing' then
     perform private.reject(409, 'number_releasing', pg_catalog.format('The number %s is being released.', v.phone_number));
@@ -19,7 +20,7 @@ create function private.request_release(p_number uuid) returns uuid
 language plpgsql security definer set search_path = '' as $$
 declare v public.phone_numbers;
 begin
-  select * into v from public.phone_numbers where id = p_number and released_at is null for no key update;
+  select * into v from public.phone_numbers where id = p_number and released_at is null and (private.host_tenant() is null or tenant_id = private.host_tenant()) for no key update;
   if not found then perform private.reject(404, 'number_not_found', 'There is no such number.'); end if;
   if v.status = 'releasing' then
     perform private.reject(409, 'number_releasing', pg_catalog.format('The number %s is being released already.', v.phone_number));
@@ -33,7 +34,7 @@ create function private.retry_job(p_job uuid) returns void
 language plpgsql security definer set search_path = '' as $$
 declare v public.jobs; v_river bigint;
 begin
-  select * into v from public.jobs where id = p_job for update;
+  select * into v from public.jobs where id = p_job and (private.host_tenant() is null or tenant_id = private.host_tenant()) for update;
   if not found then perform private.reject(404, 'job_not_found', 'There is no such job.'); end if;
   if v.state <> 'failed' then
     perform private.reject(409, 'job_not_failed', pg_catalog.format('A job that is %s cannot be retried; only one that failed can.', v.state));
@@ -56,7 +57,7 @@ create function private.resend_email(p_email uuid) returns uuid
 language plpgsql security definer set search_path = '' as $$
 declare v public.email_log; v_id uuid := private.uuid_v7();
 begin
-  select * into v from public.email_log where id = p_email for no key update;
+  select * into v from public.email_log where id = p_email and (private.host_tenant() is null or tenant_id = private.host_tenant()) for no key update;
   if not found then perform private.reject(404, 'email_not_found', 'There is no such e-mail.'); end if;
   if v.status in ('queued', 'sending') then
     perform private.reject(409, 'email_underway', pg_catalog.format('An e-mail that is %s cannot be sent again yet.', v.status));
@@ -81,4 +82,3 @@ create trigger last_admin_stays before delete on public.platform_admins for each
 grant execute on function private.request_webhooks(uuid), private.request_release(uuid), private.retry_job(uuid), private.resend_email(uuid) to kestrel_admin, service_role;
 revoke execute on function private.last_admin_stays() from public;
 
-create index contacts_newest_idx on public.contacts (tenant_id, id desc);

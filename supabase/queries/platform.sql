@@ -30,12 +30,3 @@ where tier = @tier returning *;
 
 -- name: ListOfferedPlans :many
 select tier, name, price_cents, monthly_calls, description from plans where is_offered order by position, tier;
-
--- name: ListStaff :many
-select id, email, user_id, granted_by, created_at from platform_admins order by id;
-
--- name: AddStaff :one
-insert into platform_admins (email, granted_by) values (@email, @granted_by) returning id, email, user_id, granted_by, created_at;
-
--- name: RemoveStaff :execrows
-delete from platform_admins where id = @id;

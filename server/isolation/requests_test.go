@@ -1,0 +1,159 @@
+package isolation_test
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"kestrel.ai/server/api"
+	"kestrel.ai/server/api/apitest"
+)
+
+// subject is the rows that a good request is about.
+type subject struct {
+	company                         apitest.Company
+	tenant, number, second          uuid.UUID
+	member, key, job, failed, email uuid.UUID
+	staff                           uuid.UUID
+	slug, phone                     string
+}
+
+// request is a good request of one operation.
+type request struct {
+	path map[string]string
+	body any
+	// prepare brings the rows into the state in which the request succeeds [they are].
+	prepare func(w *apitest.World)
+	// mine tells that an answer holds rows of the subject's tenant; false where it holds figures only, or nothing of it.
+	mine bool
+}
+
+func of(name string, value fmt.Stringer) map[string]string {
+	return map[string]string{name: value.String()}
+}
+
+func body(pairs ...any) map[string]any {
+	out := map[string]any{}
+	for i := 0; i < len(pairs); i += 2 {
+		out[pairs[i].(string)] = pairs[i+1]
+	}
+	return out
+}
+
+// requests has one good request per operation: an operation without one fails the tests.
+var requests = map[string]func(s subject) request{
+	"getPlatformStats": func(subject) request { return request{} },
+	"listTenants":      func(subject) request { return request{mine: true} },
+	"createTenant": func(subject) request {
+		n := unique()
+		return request{body: body("company_name", n, "owner_email", n+"@fresh.test")}
+	},
+	"getTenant": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"patchTenant": func(s subject) request {
+		return request{path: of("id", s.tenant), body: body("industry", "plumbing"), mine: true}
+	},
+	"deleteTenant": func(s subject) request { return request{path: of("id", s.tenant)} },
+	"restoreTenant": func(s subject) request {
+		return request{path: of("id", s.tenant), mine: true, prepare: sql(`delete from tenants where id = $1`, s.tenant)}
+	},
+	"activateTenant": func(s subject) request {
+		return request{path: of("id", s.tenant), mine: true, prepare: sql(`update tenants set subscription_status = 'suspended' where id = $1`, s.tenant)}
+	},
+	"suspendTenant": func(s subject) request {
+		return request{path: of("id", s.tenant), body: body("reason", "Not paid"), mine: true}
+	},
+	"cancelTenant": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"provisionTenant": func(s subject) request {
+		return request{path: of("id", s.tenant), body: body("phone_number", freshPhone()), mine: true}
+	},
+	"getTenantStats":     func(s subject) request { return request{path: of("id", s.tenant)} },
+	"listTenantActivity": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"listTenantKeys":     func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"createTenantKey":    func(s subject) request { return request{path: of("id", s.tenant), body: body("name", "Fresh")} },
+	"revokeTenantKey": func(s subject) request {
+		return request{path: map[string]string{"id": s.tenant.String(), "key_id": s.key.String()}}
+	},
+	"listTenantNumbers": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"attachNumber": func(s subject) request {
+		return request{path: of("id", s.tenant), body: body("phone_number", freshPhone()), mine: true}
+	},
+	"makeNumberPrimary": func(s subject) request { return request{path: of("id", s.second), mine: true} },
+	"repairWebhooks":    func(s subject) request { return request{path: of("id", s.number), mine: true} },
+	"releaseNumber": func(s subject) request {
+		return request{path: of("id", s.number), body: body("confirm", s.phone), mine: true}
+	},
+	"sendTestSMS": func(s subject) request {
+		return request{path: of("id", s.number), body: body("to", "+16175551234"), mine: true, prepare: owned(s.phone)}
+	},
+	"listActivity": func(subject) request { return request{} },
+	"listEmails":   func(subject) request { return request{} },
+	"getEmail":     func(s subject) request { return request{path: of("id", s.email), mine: true} },
+	"resendEmail":  func(s subject) request { return request{path: of("id", s.email), mine: true} },
+	"listJobs":     func(subject) request { return request{} },
+	"retryJob":     func(s subject) request { return request{path: of("id", s.failed), mine: true} },
+	"listPlans":    func(subject) request { return request{} },
+	"patchPlan": func(subject) request {
+		return request{path: map[string]string{"tier": "enterprise"}, body: body("description", "For many.")}
+	},
+	"listAdmins":    func(subject) request { return request{} },
+	"grantAdmin":    func(subject) request { return request{body: body("email", unique()+"@kestrel.ai")} },
+	"revokeAdmin":   func(s subject) request { return request{path: of("id", s.staff)} },
+	"searchNumbers": func(subject) request { return request{body: body("area_code", "857")} },
+	"purchaseNumber": func(s subject) request {
+		return request{body: body("phone_number", freshPhone(), "tenant_id", s.tenant.String()), mine: true}
+	},
+	"getNumberStatus": func(s subject) request { return request{path: map[string]string{"phone": s.phone}, mine: true} },
+
+	"getCompany":   func(subject) request { return request{mine: true} },
+	"patchCompany": func(subject) request { return request{body: body("industry", "plumbing"), mine: true} },
+	"getMe":        func(subject) request { return request{mine: true} },
+	"listNumbers":  func(subject) request { return request{mine: true} },
+	"getUsage":     func(subject) request { return request{} },
+	"listMembers":  func(subject) request { return request{mine: true} },
+	"addMember":    func(subject) request { return request{body: body("email", unique()+"@fresh.test", "role", "viewer")} },
+	"patchMember": func(s subject) request {
+		return request{path: of("id", s.member), body: body("role", "member"), mine: true}
+	},
+	"removeMember":     func(s subject) request { return request{path: of("id", s.member)} },
+	"listKeys":         func(subject) request { return request{mine: true} },
+	"createKey":        func(subject) request { return request{body: body("name", "Fresh", "scopes", []string{"read"})} },
+	"revokeKey":        func(s subject) request { return request{path: of("key_id", s.key)} },
+	"listOwnActivity":  func(subject) request { return request{mine: true} },
+	"listCalls":        func(subject) request { return request{mine: true} },
+	"listAppointments": func(subject) request { return request{mine: true} },
+	"listMessages":     func(subject) request { return request{mine: true} },
+	"listContacts":     func(subject) request { return request{mine: true} },
+	"getAgent":         func(subject) request { return request{mine: true} },
+
+	"getJob":     func(s subject) request { return request{path: of("id", s.job), mine: true} },
+	"followJob":  func(s subject) request { return request{path: of("id", s.job), mine: true} },
+	"mintTicket": func(s subject) request { return request{body: body("path", "/api/jobs/"+s.job.String())} },
+
+	"listOfferedPlans": func(subject) request { return request{} },
+	"checkSlug":        func(subject) request { return request{path: map[string]string{"?": "name=Fresh"}} },
+	"onboard": func(subject) request {
+		n := unique()
+		return request{body: body("company_name", n, "owner_name", "Pat", "owner_email", n+"@fresh.test", "plan_tier", "starter", "accept_terms", true, "terms_version", "2026-01-01")}
+	},
+}
+
+func sql(statement string, args ...any) func(*apitest.World) {
+	return func(w *apitest.World) { w.Exec(statement, args...) }
+}
+
+func owned(phone string) func(*apitest.World) {
+	return func(w *apitest.World) { w.OwnNumber(phone, api.Webhooks{}) }
+}
+
+// url fills the path in.
+func (r request) url(op operation) string {
+	path := op.Path
+	for name, value := range r.path {
+		path = strings.ReplaceAll(path, "{"+name+"}", value)
+	}
+	if query := r.path["?"]; query != "" {
+		path += "?" + query
+	}
+	return path
+}
