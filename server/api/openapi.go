@@ -77,6 +77,13 @@ func tagOf(path string) string {
 // document renders the OpenAPI document, with an example of every body put together from those of its fields.
 func (a *API) document() []byte {
 	doc := a.huma.OpenAPI()
+	for _, schema := range doc.Components.Schemas.Map() {
+		for _, property := range schema.Properties {
+			if property.Nullable && len(property.Enum) > 0 {
+				property.Enum = append(property.Enum, nil) // JSON Schema allows null only where enum lists it
+			}
+		}
+	}
 	for _, item := range doc.Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
 			if op == nil {
