@@ -28,7 +28,7 @@ type caller struct {
 
 const home, foreign, paused = "zqhome", "zqforeign", "zqpaused"
 
-var digitsOf = map[string]string{home: "+1617555", foreign: "+1212867", paused: "+1415309"}
+var digitsOf = map[string]string{home: "+16175553", foreign: "+12128674", paused: "+14153095"}
 
 type matrix struct {
 	*document
@@ -54,7 +54,8 @@ func newMatrix(t *testing.T) *matrix {
 		s.staff = apitest.Value[uuid.UUID](w, `insert into platform_admins (email) values ($1) returning id`, unique()+"@kestrel.ai")
 		m.subjects[mark] = s
 	}
-	w.Exec(`update tenants set subscription_status = 'suspended', status_reason = $2 where id = $1`, m.subjects[paused].tenant, paused)
+	w.Exec(`update tenants set subscription_status = 'suspended' where id = $1`, m.subjects[paused].tenant)
+	w.Exec(`update tenants set status_reason = $2 where id = $1`, m.subjects[paused].tenant, paused)
 	for mark, digits := range digitsOf {
 		m.marks[mark] = marksOf(t, w, m.subjects[mark].tenant, mark, digits)
 	}
@@ -271,7 +272,7 @@ func (m *matrix) change(t *testing.T, one cell) {
 	s := m.subjectOf(one.c)
 	if one.c.kind == edge.PlatformAdmin && strings.HasPrefix(one.op.Path, "/api/admin") || one.op.ID == "purchaseNumber" {
 		mark := "zz" + unique()[6:14]
-		s = planted(m.w, mark, freshPhone()[:8])
+		s = planted(m.w, mark, freshPhone()[:9])
 		s.staff = apitest.Value[uuid.UUID](m.w, `insert into platform_admins (email) values ($1) returning id`, unique()+"@kestrel.ai")
 	} else if one.op.ID == "patchMember" || one.op.ID == "removeMember" || one.op.ID == "revokeKey" {
 		s.spend(m.w)

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"kestrel.ai/server/api"
 	"kestrel.ai/server/api/apitest"
+	"kestrel.ai/server/sandbox"
 )
 
 // subject is the rows that a good request is about.
@@ -84,7 +84,7 @@ var requests = map[string]func(s subject) request{
 		return request{path: of("id", s.number), body: body("confirm", s.phone), mine: true}
 	},
 	"sendTestSMS": func(s subject) request {
-		return request{path: of("id", s.number), body: body("to", "+16175551234"), mine: true, prepare: owned(s.phone)}
+		return request{path: of("id", s.number), body: body("to", "+16175551234"), prepare: owned(s.phone)}
 	},
 	"listActivity": func(subject) request { return request{} },
 	"listEmails":   func(subject) request { return request{} },
@@ -143,7 +143,11 @@ func sql(statement string, args ...any) func(*apitest.World) {
 }
 
 func owned(phone string) func(*apitest.World) {
-	return func(w *apitest.World) { w.OwnNumber(phone, api.Webhooks{}) }
+	return func(w *apitest.World) {
+		if _, err := w.Sandbox.AddNumber(sandbox.Number{PhoneNumber: phone}); err != nil {
+			panic(err) // of a number that is new
+		}
+	}
 }
 
 // url fills the path in.

@@ -54,7 +54,7 @@ with u as (select id from tenant_usage where tenant_id = $1),
         values ($1, 'person:' || $2, 'owner@' || $2 || '.test', $2 || '.action', $2, $1, jsonb_build_object('name', array[$2, $2]), $2))
 insert into usage_adjustments (tenant_id, usage_id, calls, reason, actor) select $1, u.id, 1, $2 || ' reason', $2 from u`
 
-// planted makes a tenant whose every text holds its mark and whose every phone number begins with digits, ten of them.
+// planted makes a tenant whose every text holds its mark and whose every phone number begins with digits, eight of them.
 func planted(w *apitest.World, mark, digits string) subject {
 	c := w.Company(mark, digits+"000")
 	s := subject{company: c, tenant: c.ID, number: c.NumberID, slug: c.Slug, phone: c.Number}
