@@ -20,19 +20,19 @@ import (
 	"time"
 )
 
-// kestrel builds the binary once for all tests that run it.
-var kestrel = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "kestrel-test-")
-	if err != nil {
-		return "", err
+// tempDir holds the binaries that the tests build; TestMain removes it.
+var tempDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "kestrel-test-") })
+
+// kestrel is the binary that `make dev` runs, built once for all tests that run it.
+var kestrel = sync.OnceValues(func() (string, error) { return build("kestrel") })
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := tempDir(); err == nil {
+		_ = os.RemoveAll(dir)
 	}
-	path := filepath.Join(dir, "kestrel")
-	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, ".").CombinedOutput()
-	if err != nil {
-		return "", errors.New(string(out))
-	}
-	return path, nil
-})
+	os.Exit(code)
+}
 
 // devProcess is a running `kestrel dev`.
 type devProcess struct {
