@@ -201,3 +201,15 @@ test("the landing page leads to onboarding", async () => {
   expect(screen.getByRole("link", { name: "Get started" }).getAttribute("href")).toBe("/onboarding")
   expect(await violations(container)).toEqual([])
 })
+
+test("a suspended customer is told so first", async () => {
+  server["/api/tenant"] = {
+    body: { ...haiec, subscription_status: "suspended", status_reason: "unpaid invoice" },
+  }
+  server["/api/tenant/usage"] = { body: { max_monthly_calls: 500, usage_percentage: 0 } }
+  server["/api/tenant/numbers"] = { body: { items: [], next: null } }
+  const { container } = show(<Overview />)
+  expect((await screen.findByText("This account is suspended")).textContent).toBeTruthy()
+  expect(screen.getByText("Reason: unpaid invoice")).toBeTruthy()
+  expect(await violations(container)).toEqual([])
+})

@@ -1,4 +1,4 @@
-import { Badge, Group, List, Progress, Stack, Text, Title } from "@mantine/core"
+import { Alert, Badge, Group, List, Progress, Stack, Text, Title } from "@mantine/core"
 import { useQuery } from "@tanstack/react-query"
 import { Result } from "../Result"
 import { own, type PhoneNumber, type Tenant, type Usage } from "./queries"
@@ -6,7 +6,14 @@ import { own, type PhoneNumber, type Tenant, type Usage } from "./queries"
 export function Overview() {
   return (
     <Stack gap="xl">
-      <Result query={useQuery(own.tenant())}>{(tenant) => <Company tenant={tenant} />}</Result>
+      <Result query={useQuery(own.tenant())}>
+        {(tenant) => (
+          <Stack>
+            <Stopped tenant={tenant} />
+            <Company tenant={tenant} />
+          </Stack>
+        )}
+      </Result>
       <section aria-labelledby="usage">
         <Title order={2} size="h4" id="usage" mb="sm">
           This period
@@ -20,6 +27,24 @@ export function Overview() {
         <Result query={useQuery(own.numbers())}>{(page) => <Numbers items={page.items} />}</Result>
       </section>
     </Stack>
+  )
+}
+
+const stopped: Record<string, string> = {
+  suspended: "Your receptionist is paused: callers hear a short message. Everything here can still be read.",
+  cancelled: "Your subscription has ended. Everything here can still be read.",
+}
+
+/** What a suspended or cancelled customer needs to know before anything else. */
+function Stopped({ tenant }: { tenant: Tenant }) {
+  const text = stopped[tenant.subscription_status]
+  if (!text) return null
+  return (
+    <Alert color="orange" title={`This account is ${tenant.subscription_status}`} role="status">
+      <Text size="sm">{text}</Text>
+      {tenant.status_reason && <Text size="sm">Reason: {tenant.status_reason}</Text>}
+      <Text size="sm">To start again, answer any e-mail from us.</Text>
+    </Alert>
   )
 }
 

@@ -6,6 +6,7 @@ export type Tenant = {
   company_name: string
   plan_tier: string
   subscription_status: string
+  status_reason: string | null
   timezone: string
 }
 
