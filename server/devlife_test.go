@@ -69,6 +69,10 @@ func TestDevLivesThroughItsDeath(t *testing.T) {
 		t.Errorf("seeded numbers: %+v", numbers)
 	}
 	refuses(t, "in use", "--addr", "127.0.0.1:0", "--sandbox-addr", "127.0.0.1:0", "--data", data)
+	// Programs that mistype a path get a problem, not the app's page.
+	d.want(http.StatusNotFound, owner, http.MethodGet, "/rest/v1/tenants", nil, nil)
+	d.want(http.StatusNotFound, owner, http.MethodGet, "/assets/gone.js", nil, nil)
+	d.want(http.StatusNotFound, d.as("admin.localhost", devAdmin, devAdminPassword), http.MethodGet, "/api/admin/nothing", nil, nil)
 	d.want(http.StatusOK, owner, http.MethodPatch, "/api/tenant", map[string]any{"company_name": "HAIEC Heating"}, nil)
 	before := d.faces
 	_ = d.signal(syscall.SIGKILL)

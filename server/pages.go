@@ -1,12 +1,17 @@
 package main
 
 import (
+	"regexp"
+
 	"github.com/gofiber/fiber/v2"
 
 	adminui "kestrel.ai/admin-ui"
 	"kestrel.ai/server/edge"
 	"kestrel.ai/subdomain"
 )
+
+// notPage is what programs ask for, who would take a page for an answer: Kestrel's API, Supabase's, and assets.
+var notPage = regexp.MustCompile(`^/(api|auth|rest|storage|realtime|functions|graphql|assets)(/|$)`)
 
 // pages serves the React app: which of its entries is the host's business, and every path of one is the same page.
 func pages(files *adminui.Files) fiber.Handler {
@@ -26,6 +31,9 @@ func pages(files *adminui.Files) fiber.Handler {
 		}
 		accept := c.Get(fiber.HeaderAcceptEncoding)
 		file, ok := files.Asset(c.Path(), accept)
+		if !ok && notPage.MatchString(c.Path()) {
+			return edge.NewProblem(fiber.StatusNotFound, "not_found", "There is nothing at this path.")
+		}
 		if !ok {
 			if file, ok = files.Page(page, accept); !ok {
 				return edge.NewProblem(fiber.StatusNotFound, "ui_not_built", "The UI is not in this build. Run make build.")
