@@ -67,8 +67,10 @@ func readDocument(t *testing.T) *document {
 	escape := strings.NewReplacer("~", "~0", "/", "~1")
 	paths := at(parsed, "paths").(map[string]any)
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
-		for method, raw := range paths[path].(map[string]any) {
-			op := d.operation(method, path, raw.(map[string]any))
+		item := paths[path].(map[string]any)
+		for _, method := range slices.Sorted(maps.Keys(item)) {
+			raw := item[method].(map[string]any)
+			op := d.operation(method, path, raw)
 			d.operations = append(d.operations, op)
 			for status, response := range at(raw, "responses").(map[string]any) {
 				content, _ := at(response, "content").(map[string]any)

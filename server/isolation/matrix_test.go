@@ -158,8 +158,9 @@ func (m *matrix) judge(t *testing.T, op operation, c caller, host, what string, 
 			say("%s", fault)
 		}
 	}
-	unserved := a.Status == 404 && strings.Contains(a.Body, `"code":"not_found"`)
-	if fault := m.fault(op, a.Status, contentType, a.Body); fault != "" && !unserved {
+	// What the edge says of an address is no operation's answer.
+	edges := a.Status == 404 && strings.Contains(a.Body, `"code":"not_found"`) || a.Status == 400 && strings.Contains(a.Body, `"code":"bad_path"`)
+	if fault := m.fault(op, a.Status, contentType, a.Body); fault != "" && !edges {
 		say("%s", fault)
 	}
 	if c.kind == edge.PlatformAdmin {
