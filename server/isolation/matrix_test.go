@@ -280,7 +280,7 @@ func (m *matrix) change(t *testing.T, one cell) {
 	}
 	r := requests[one.op.ID](s)
 	if r.prepare != nil {
-		r.prepare(m.w)
+		r.prepare(t, m.w)
 	}
 	a := m.ask(t, one.op, one.c, one.host, "changing", r)
 	m.expect(t, one, a)

@@ -3,6 +3,7 @@ package isolation_test
 import (
 	"fmt"
 	"strings"
+	"testing"
 
 	"github.com/google/uuid"
 
@@ -24,7 +25,7 @@ type request struct {
 	path map[string]string
 	body any
 	// prepare brings the rows into the state in which the request succeeds [they are].
-	prepare func(w *apitest.World)
+	prepare func(t *testing.T, w *apitest.World)
 	// mine tells that an answer holds rows of the subject's tenant; false where it holds figures only, or nothing of it.
 	mine bool
 }
@@ -138,14 +139,14 @@ var requests = map[string]func(s subject) request{
 	},
 }
 
-func sql(statement string, args ...any) func(*apitest.World) {
-	return func(w *apitest.World) { w.Exec(statement, args...) }
+func sql(statement string, args ...any) func(*testing.T, *apitest.World) {
+	return func(_ *testing.T, w *apitest.World) { w.Exec(statement, args...) }
 }
 
-func owned(phone string) func(*apitest.World) {
-	return func(w *apitest.World) {
+func owned(phone string) func(*testing.T, *apitest.World) {
+	return func(t *testing.T, w *apitest.World) {
 		if _, err := w.Sandbox.AddNumber(sandbox.Number{PhoneNumber: phone}); err != nil {
-			panic(err) // of a number that is new
+			t.Error(err)
 		}
 	}
 }
