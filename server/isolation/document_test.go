@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -51,18 +52,29 @@ func at(v any, names ...string) any {
 	return v
 }
 
-func readDocument(t *testing.T) *document {
+// theDocument is read once: its schemas take a while to compile.
+var theDocument = sync.OnceValues(readDocument)
+
+func documented(t *testing.T) *document {
 	t.Helper()
+	d, err := theDocument()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func readDocument() (*document, error) {
 	const address = "https://kestrel.ai/openapi.json"
 	parsed, err := jsonschema.UnmarshalJSON(bytes.NewReader(api.Document(api.Config{})))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	d := &document{root: parsed.(map[string]any), schemas: map[string]*jsonschema.Schema{}}
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
 	if err := compiler.AddResource(address, parsed); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	escape := strings.NewReplacer("~", "~0", "/", "~1")
 	paths := at(parsed, "paths").(map[string]any)
@@ -78,14 +90,14 @@ func readDocument(t *testing.T) *document {
 					pointer := strings.Join([]string{"#", "paths", escape.Replace(path), method, "responses", status, "content", escape.Replace(mediaType), "schema"}, "/")
 					schema, err := compiler.Compile(address + pointer)
 					if err != nil {
-						t.Fatal(err)
+						return nil, err
 					}
 					d.schemas[fmt.Sprint(op.ID, status, mediaType)] = schema
 				}
 			}
 		}
 	}
-	return d
+	return d, nil
 }
 
 func (d *document) operation(method, path string, raw map[string]any) operation {
@@ -176,7 +188,7 @@ func problemFault(status int, contentType, body string) string {
 // Every operation says what it does, and shows what it takes and answers; the examples are good by its own schemas.
 func TestDocument(t *testing.T) {
 	t.Parallel()
-	d := readDocument(t)
+	d := documented(t)
 	if len(d.operations) < 58 {
 		t.Errorf("%d operations", len(d.operations))
 	}
