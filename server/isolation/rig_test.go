@@ -49,6 +49,7 @@ with u as (select id from tenant_usage where tenant_id = $1),
         values ($1, $3 || '009', $2 || ' line', 'failed', $2 || ' reason', array[$3 || '008'], 'PN' || $2, 'owner@' || $2 || '.test', now())),
   e as (insert into email_log (tenant_id, template, to_email, dedupe_key, params, subject, html, text, status, provider_id, error, sent_at)
         values ($1, 'welcome', 'owner@' || $2 || '.test', 'planted:' || $2, jsonb_build_object('name', $2), $2 || ' subject', $2 || ' html', $2 || ' text', 'sent', $2, $2 || ' error', now())),
+  r as (insert into tenant_requests (tenant_id, kind, plan_tier, from_tier, reason, requested_by) values ($1, 'plan', 'premium', 'starter', $2 || ' reason', 'owner@' || $2 || '.test')),
   x as (insert into events (tenant_id, subject_id, type, data) values ($1, $1, $2 || '.event', jsonb_build_object('of', $2))),
   g as (insert into activity_log (tenant_id, actor, actor_label, action, table_name, record_id, changes, request_id)
         values ($1, 'person:' || $2, 'owner@' || $2 || '.test', $2 || '.action', $2, $1, jsonb_build_object('name', array[$2, $2]), $2))

@@ -412,6 +412,12 @@ type Message struct {
 	CreatedAt time.Time `json:"created_at"`
 	// When the row was last edited.
 	UpdatedAt time.Time `json:"updated_at"`
+	// Parts it was sent in, as Twilio counts and bills them; reckoned from the text where Twilio has not said.
+	Segments int32 `json:"segments"`
+	// Our cost, in millionths of a US dollar.
+	CostMicros int64 `json:"cost_micros"`
+	// The period that counted it.
+	UsageID *uuid.UUID `json:"usage_id"`
 }
 
 // Intents to buy one number. The row is committed before anything is bought, so that a crash can never buy twice or lose a number.
@@ -446,6 +452,26 @@ type NumberPurchase struct {
 	FinishedAt *time.Time `json:"finished_at"`
 	// When a purchase was sent whose outcome is not known; empty otherwise. Twilio may still be working on it for a while.
 	AttemptedAt *time.Time `json:"attempted_at"`
+}
+
+// Numbers that we pay Twilio for and that no tenant has, as the hourly sweep last saw them. A row goes when somebody has the number, or Twilio no longer has it.
+type OrphanedNumber struct {
+	// Opaque key.
+	ID uuid.UUID `json:"id"`
+	// Twilio's PN… identifier.
+	Sid string `json:"sid"`
+	// E.164.
+	PhoneNumber string `json:"phone_number"`
+	// Name at Twilio.
+	FriendlyName string `json:"friendly_name"`
+	// Twilio account that owns it.
+	AccountSid *string `json:"account_sid"`
+	// What we pay for it, US cents, by Twilio's list price; empty where that is not known.
+	MonthlyCostCents *int32 `json:"monthly_cost_cents"`
+	// The first sweep that found it.
+	FirstSeenAt time.Time `json:"first_seen_at"`
+	// The last sweep that found it.
+	LastSeenAt time.Time `json:"last_seen_at"`
 }
 
 // Numbers customers' callers dial. Insert one here to attach it: a job checks that we own it and sets its webhooks.
@@ -532,6 +558,27 @@ type PrivateApiKeyHash struct {
 	KeyID uuid.UUID `json:"key_id"`
 }
 
+// What became of it at each tenant, written in the transaction that did it.
+type PrivateBulkItem struct {
+	OrderID  uuid.UUID `json:"order_id"`
+	TenantID uuid.UUID `json:"tenant_id"`
+	Position int32     `json:"position"`
+	Outcome  string    `json:"outcome"`
+	Code     *string   `json:"code"`
+	Message  *string   `json:"message"`
+}
+
+// What an admin ordered for many tenants at once.
+type PrivateBulkOrder struct {
+	ID         uuid.UUID       `json:"id"`
+	Action     string          `json:"action"`
+	Params     json.RawMessage `json:"params"`
+	Actor      string          `json:"actor"`
+	ActorLabel string          `json:"actor_label"`
+	JobID      *uuid.UUID      `json:"job_id"`
+	CreatedAt  time.Time       `json:"created_at"`
+}
+
 // Sign-in links of unsent e-mails, apart from the log staff read; deleted once sent.
 type PrivateEmailLink struct {
 	EmailID uuid.UUID `json:"email_id"`
@@ -562,6 +609,12 @@ type PrivateTicket struct {
 	TenantID  *uuid.UUID      `json:"tenant_id"`
 	Path      string          `json:"path"`
 	ExpiresAt time.Time       `json:"expires_at"`
+}
+
+// SHA-256 of each view's token. 256 random bits need no salt.
+type PrivateViewHash struct {
+	Hash   []byte    `json:"hash"`
+	ViewID uuid.UUID `json:"view_id"`
 }
 
 type RiverRiverJob struct {
@@ -661,6 +714,8 @@ type Tenant struct {
 	SuspendedAt *time.Time `json:"suspended_at"`
 	// When the customer left.
 	CancelledAt *time.Time `json:"cancelled_at"`
+	// Of a cancelled tenant: end of the usage period it left in. Until then its people may still read and export.
+	AccessEndsAt *time.Time `json:"access_ends_at"`
 	// Why the status last changed, shown to the customer.
 	StatusReason *string `json:"status_reason"`
 	// Version of the terms accepted at sign-up.
@@ -699,6 +754,24 @@ type TenantApiKey struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
+// What Kestrel's staff note about a customer. Never shown to the customer, nor exported with its data.
+type TenantNote struct {
+	// Opaque key.
+	ID uuid.UUID `json:"id"`
+	// About whom.
+	TenantID uuid.UUID `json:"tenant_id"`
+	// The note.
+	Body string `json:"body"`
+	// Who wrote it: admin:… or login:… when done in Studio.
+	Author string `json:"author"`
+	// Readable name of the author.
+	AuthorLabel string `json:"author_label"`
+	// When it was written.
+	CreatedAt time.Time `json:"created_at"`
+	// When it was last edited.
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
 // Terms: one row per stretch of plan and status, with the price frozen. Revenue of any day is the sum of its active rows.
 type TenantPlan struct {
 	// Opaque key.
@@ -717,6 +790,32 @@ type TenantPlan struct {
 	ValidFrom time.Time `json:"valid_from"`
 	// End, exclusive; empty for the current term.
 	ValidTo *time.Time `json:"valid_to"`
+}
+
+// What customers ask of us: another plan, or to be reactivated. Decided in the app; editing a row here changes nothing of the tenant.
+type TenantRequest struct {
+	// Opaque key.
+	ID uuid.UUID `json:"id"`
+	// Who asks.
+	TenantID uuid.UUID `json:"tenant_id"`
+	// plan or reactivation.
+	Kind string `json:"kind"`
+	// The plan asked for.
+	PlanTier *string `json:"plan_tier"`
+	// The plan at that time.
+	FromTier string `json:"from_tier"`
+	// open, confirmed, declined, or replaced by a later wish.
+	State string `json:"state"`
+	// Why it was declined, shown to the customer.
+	Reason *string `json:"reason"`
+	// E-mail address of who asked.
+	RequestedBy string `json:"requested_by"`
+	// Who decided: admin:…, or job:… and the like when the tenant was reactivated anyway.
+	DecidedBy *string `json:"decided_by"`
+	// When it was decided.
+	DecidedAt *time.Time `json:"decided_at"`
+	// When it was asked for.
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // Every slug in use, retired or deleted, in one unique space until purge. Kept by triggers.
@@ -755,6 +854,8 @@ type TenantUsage struct {
 	CostMicros int64 `json:"cost_micros"`
 	// When the period was closed; totals are final from then on.
 	ClosedAt *time.Time `json:"closed_at"`
+	// The one that tenants.current_month_calls shows. The reset moves it on, or the first call of the next period.
+	IsCurrent bool `json:"is_current"`
 	// When the row was opened.
 	CreatedAt time.Time `json:"created_at"`
 	// When a counter last moved.
@@ -777,6 +878,28 @@ type TenantUser struct {
 	CreatedAt time.Time `json:"created_at"`
 	// When the row was last edited.
 	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// When platform admins looked at Kestrel as a customer sees it, and why. Set ended_at to end a view within a second.
+type TenantView struct {
+	// Opaque key.
+	ID uuid.UUID `json:"id"`
+	// As whom.
+	TenantID uuid.UUID `json:"tenant_id"`
+	// The admin's login. The view ends with the admin's power.
+	AdminUserID uuid.UUID `json:"admin_user_id"`
+	// The admin's address.
+	AdminEmail string `json:"admin_email"`
+	// Why. The customer's own activity log shows it.
+	Reason string `json:"reason"`
+	// Whether the view may change data too, as an API key with the scope write may.
+	CanWrite bool `json:"can_write"`
+	// When it ends by itself: 30 minutes after its start.
+	ExpiresAt time.Time `json:"expires_at"`
+	// When it was ended early.
+	EndedAt *time.Time `json:"ended_at"`
+	// When it began.
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // Corrections to a period's call count, made by people.

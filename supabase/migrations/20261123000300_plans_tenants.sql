@@ -52,6 +52,7 @@ create table public.tenants (
   activated_at timestamptz,
   suspended_at timestamptz,
   cancelled_at timestamptz,
+  access_ends_at timestamptz,
   status_reason text,
   terms_version text,
   terms_accepted_at timestamptz,
@@ -88,6 +89,7 @@ comment on column public.tenants.trial_ends_at is 'End of the trial, set when it
 comment on column public.tenants.activated_at is 'When calls were first answered.';
 comment on column public.tenants.suspended_at is 'When the current suspension began.';
 comment on column public.tenants.cancelled_at is 'When the customer left.';
+comment on column public.tenants.access_ends_at is 'Of a cancelled tenant: end of the usage period it left in. Until then its people may still read and export.';
 comment on column public.tenants.status_reason is 'Why the status last changed, shown to the customer.';
 comment on column public.tenants.terms_version is 'Version of the terms accepted at sign-up.';
 comment on column public.tenants.terms_accepted_at is 'When the terms were accepted.';
@@ -168,6 +170,7 @@ create table public.tenant_usage (
   sms int not null default 0,
   cost_micros bigint not null default 0,
   closed_at timestamptz,
+  is_current boolean not null default false,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint tenant_usage_period_key unique (tenant_id, period_start),
@@ -175,6 +178,8 @@ create table public.tenant_usage (
   constraint tenant_usage_period_order check (period_end > period_start),
   constraint tenant_usage_no_overlap exclude using gist (tenant_id with =, tstzrange(period_start, period_end) with &&)
 );
+create unique index tenant_usage_current_idx on public.tenant_usage (tenant_id) where is_current;
+create index tenant_usage_due_idx on public.tenant_usage (period_end) where closed_at is null;
 comment on table public.tenant_usage is 'One row per tenant and usage period. Counters are kept by the transaction that records the call.';
 comment on column public.tenant_usage.id is 'Opaque key.';
 comment on column public.tenant_usage.tenant_id is 'The tenant.';
@@ -187,6 +192,7 @@ comment on column public.tenant_usage.seconds is 'Seconds of counted calls.';
 comment on column public.tenant_usage.sms is 'SMS segments sent and received.';
 comment on column public.tenant_usage.cost_micros is 'Our cost, in millionths of a US dollar.';
 comment on column public.tenant_usage.closed_at is 'When the period was closed; totals are final from then on.';
+comment on column public.tenant_usage.is_current is 'The one that tenants.current_month_calls shows. The reset moves it on, or the first call of the next period.';
 comment on column public.tenant_usage.created_at is 'When the row was opened.';
 comment on column public.tenant_usage.updated_at is 'When a counter last moved.';
 

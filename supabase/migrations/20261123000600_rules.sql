@@ -220,7 +220,7 @@ end $$;
 comment on function private.usage_at(uuid, timestamptz) is 'The usage row that holds an instant, opened if need be.';
 
 create function private.count_call() returns trigger language plpgsql security definer set search_path = '' as $$
-declare v_usage uuid := new.usage_id; v_closed boolean; v_seconds int := new.duration_seconds; v_cost bigint := new.cost_micros; v_first boolean := v_usage is null;
+declare v public.tenant_usage; v_usage uuid := new.usage_id; v_seconds int := new.duration_seconds; v_cost bigint := new.cost_micros; v_first boolean := v_usage is null;
 begin
   if v_first then
     if new.is_test or new.is_blocked or new.agent_seconds < 1 then return null; end if;
@@ -233,11 +233,16 @@ begin
     v_seconds := v_seconds - old.duration_seconds;
     v_cost := v_cost - old.cost_micros;
   end if;
-  select closed_at is not null into v_closed from public.tenant_usage where id = v_usage for no key update;
-  if v_closed then
+  select * into v from public.tenant_usage where id = v_usage for no key update;
+  if v.closed_at is not null then
     update public.tenant_usage set late_calls = late_calls + v_first::int, updated_at = pg_catalog.now() where id = v_usage and v_first;
   else
     update public.tenant_usage set calls = calls + v_first::int, seconds = seconds + v_seconds, cost_micros = cost_micros + v_cost, updated_at = pg_catalog.now() where id = v_usage;
+    if v_first then
+      -- The first call of a period shows it, before the reset comes by.
+      if not v.is_current and v.period_start <= pg_catalog.now() and pg_catalog.now() < v.period_end then perform private.show_usage(new.tenant_id, v_usage); end if;
+      perform private.warn_usage(v_usage);
+    end if;
   end if;
   if v_first then update public.call_logs set usage_id = v_usage where id = new.id; end if;
   return null;
@@ -248,7 +253,7 @@ comment on function private.count_call() is 'A call counts once, when the agent 
 
 create function private.project_usage() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
-  if new.closed_at is null and new.period_start <= pg_catalog.now() and pg_catalog.now() < new.period_end then
+  if new.is_current then
     perform private.project(new.tenant_id, 'current_month_calls', (new.calls + new.adjusted_calls)::text);
   end if;
   return null;
@@ -265,12 +270,13 @@ begin
       update public.tenants set twilio_phone_number = p_value where id = p_tenant and twilio_phone_number is distinct from p_value;
   end case;
 end $$;
-create trigger project_usage after insert or update of calls, adjusted_calls on public.tenant_usage for each row execute function private.project_usage();
+create trigger project_usage after insert or update of calls, adjusted_calls, is_current on public.tenant_usage for each row execute function private.project_usage();
 
 create function private.adjust_usage() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   perform from public.tenants where id = new.tenant_id for no key update;
   update public.tenant_usage set adjusted_calls = adjusted_calls + new.calls, updated_at = pg_catalog.now() where id = new.usage_id;
+  perform private.warn_usage(new.usage_id);
   return null;
 end $$;
 create trigger adjust_usage after insert on public.usage_adjustments for each row execute function private.adjust_usage();

@@ -43,6 +43,7 @@ begin
   if new.current_month_calls > 0 then
     insert into public.usage_adjustments (tenant_id, usage_id, calls, reason, actor) values (new.id, v_usage, new.current_month_calls, 'Given at creation.', private.actor());
   end if;
+  perform private.show_usage(new.id, v_usage);
   if new.twilio_phone_number is not null then perform private.attach_number(new.id, new.twilio_phone_number); end if;
   perform private.enqueue('tenant_created', new.id, new.id);
   if new.forward_to_number is not null then perform private.enqueue('fallback_publish', new.id, new.id); end if;
@@ -80,6 +81,7 @@ begin
     if new.subscription_status = 'trial' then new.trial_ends_at := coalesce(new.trial_ends_at, pg_catalog.now() + interval '14 days'); end if;
     new.suspended_at := case when new.subscription_status = 'suspended' then pg_catalog.now() end;
     new.cancelled_at := case when new.subscription_status = 'cancelled' then pg_catalog.now() end;
+    new.access_ends_at := case when new.subscription_status = 'cancelled' then (private.usage_at(new.id, pg_catalog.now())).period_end end;
     if new.status_reason is not distinct from old.status_reason then new.status_reason := null; end if;
   end if;
   new.is_active := new.deleted_at is null and new.subscription_status in ('trial', 'active');
@@ -98,7 +100,7 @@ begin
   if new.current_month_calls <> old.current_month_calls then
     insert into public.usage_adjustments (tenant_id, usage_id, calls, actor)
     select new.id, u.id, new.current_month_calls - (u.calls + u.adjusted_calls), private.actor()
-    from private.usage_at(new.id, pg_catalog.now()) u where new.current_month_calls <> greatest(u.calls + u.adjusted_calls, 0);
+    from private.shown_usage(new.id) u where new.current_month_calls <> greatest(u.calls + u.adjusted_calls, 0);
   end if;
   if new.slug <> old.slug then
     perform private.take_slug(new.id, new.slug);
@@ -124,8 +126,9 @@ begin
     perform private.emit(new.id, new.id, case when new.deleted_at is null then 'tenant.restored' else 'tenant.deleted' end);
   end if;
   if new.forward_to_number is distinct from old.forward_to_number then perform private.enqueue('fallback_publish', new.id, new.id); end if;
-  if (new.slug, new.company_name, new.subscription_status, new.deleted_at, new.forward_to_number, new.timezone)
-     is distinct from (old.slug, old.company_name, old.subscription_status, old.deleted_at, old.forward_to_number, old.timezone) then
+  if new.max_monthly_calls is distinct from old.max_monthly_calls then perform private.warn_usage((private.shown_usage(new.id)).id); end if;
+  if (new.slug, new.company_name, new.subscription_status, new.deleted_at, new.forward_to_number, new.timezone, new.access_ends_at)
+     is distinct from (old.slug, old.company_name, old.subscription_status, old.deleted_at, old.forward_to_number, old.timezone, old.access_ends_at) then
     perform private.announce('tenant', new.id, new.id);
   end if;
   return null;
@@ -240,6 +243,17 @@ create function private.actor() returns text language sql stable set search_path
 $$;
 comment on function private.actor() is 'Who acts: the scope''s word, else the token''s person, else the database login (Studio).';
 
+create function private.masked(p_field text, p_value jsonb) returns jsonb language plpgsql immutable set search_path = '' as $$
+begin
+  return case
+    when p_value is null or p_value = 'null' then p_value
+    when p_field ~* 'secret|password|passcode|credential|private_?key|api_?key$|token$|(^|_)hash$|^authorization$' or p_field in ('params', 'html') then '"•••"'
+    when pg_catalog.jsonb_typeof(p_value) = 'object' then (select coalesce(pg_catalog.jsonb_object_agg(key, private.masked(key, value)), '{}') from pg_catalog.jsonb_each(p_value))
+    when pg_catalog.jsonb_typeof(p_value) = 'array' then (select coalesce(pg_catalog.jsonb_agg(private.masked(p_field, value)), '[]') from pg_catalog.jsonb_array_elements(p_value))
+    else p_value end;
+end $$;
+comment on function private.masked(text, jsonb) is 'The value as the activity log may show it. The one list of what is secret: by the field''s name, at any depth.';
+
 create function private.log_activity() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
   b jsonb := case when tg_op = 'INSERT' then '{}' else pg_catalog.to_jsonb(old) end;
@@ -248,7 +262,7 @@ declare
   v_tenant uuid;
   v_op text;
 begin
-  select pg_catalog.jsonb_object_agg(key, pg_catalog.jsonb_build_array(b -> key, a -> key)) into diff
+  select pg_catalog.jsonb_object_agg(key, pg_catalog.jsonb_build_array(private.masked(key, b -> key), private.masked(key, a -> key))) into diff
   from pg_catalog.jsonb_object_keys(b || a) key
   where b -> key is distinct from a -> key
     and key not in ('updated_at', 'created_at', 'last_used_at', 'current_month_calls', 'webhooks_checked_at', 'webhooks')
@@ -263,14 +277,14 @@ begin
       when diff ? 'subscription_status' then a ->> 'subscription_status'
       else 'updated' end;
   else
-    v_op := case tg_op when 'INSERT' then 'created' when 'UPDATE' then 'updated' else 'deleted' end;
+    v_op := case tg_op when 'INSERT' then coalesce(tg_argv[1], 'created') when 'UPDATE' then coalesce(tg_argv[2], 'updated') else 'deleted' end;
   end if;
   insert into public.activity_log (tenant_id, actor, actor_label, action, table_name, record_id, changes, request_id)
   values (v_tenant, private.actor(), coalesce(private.setting('actor_label'), nullif(pg_catalog.current_setting('request.jwt.claims', true), '')::jsonb ->> 'email', session_user),
           tg_argv[0] || '.' || v_op, tg_table_name, coalesce(a ->> 'id', b ->> 'id')::uuid, diff, private.setting('request_id'));
   return null;
 end $$;
-comment on function private.log_activity() is 'Writes one activity row per changed record, with before and after. Argument: the noun of the action.';
+comment on function private.log_activity() is 'Writes one activity row per changed record, with before and after. Arguments: the noun of the action; its verbs for insert and update, if they are not created and updated.';
 create trigger log_activity after insert or update or delete on public.tenants for each row execute function private.log_activity('tenant');
 create trigger log_activity after insert or update or delete on public.tenant_users for each row execute function private.log_activity('member');
 create trigger log_activity after insert or update or delete on public.tenant_api_keys for each row execute function private.log_activity('api_key');

@@ -7,9 +7,10 @@ create function private.readable_tenants() returns uuid[] language plpgsql stabl
 begin
   return array(
     select m.tenant_id from public.tenant_users m join public.tenants t on t.id = m.tenant_id
-    where m.user_id = (nullif(pg_catalog.current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid and t.deleted_at is null);
+    where m.user_id = (nullif(pg_catalog.current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid and t.deleted_at is null
+      and (t.access_ends_at is null or t.access_ends_at > pg_catalog.statement_timestamp()));
 end $$;
-comment on function private.readable_tenants() is 'Tenants the token''s person is a member of, now.';
+comment on function private.readable_tenants() is 'Tenants the token''s person is a member of, now; a cancelled one until its period has ended.';
 
 create function private.writable_tenants(p_role public.member_role) returns uuid[] language plpgsql stable security definer set search_path = '' as $$
 begin
@@ -22,13 +23,15 @@ comment on function private.writable_tenants(public.member_role) is 'Tenants in 
 
 create function private.key_tenants(p_scope text) returns uuid[] language plpgsql stable security definer set search_path = '' as $$
 begin
+  if private.setting('view_id') is not null then return private.view_tenants(p_scope); end if;
   return array(
     select k.tenant_id from public.tenant_api_keys k join public.tenants t on t.id = k.tenant_id
     where k.id = nullif(pg_catalog.current_setting('kestrel.key_id', true), '')::uuid and (p_scope = 'read' or p_scope = any (k.scopes)) and k.revoked_at is null
       and (k.expires_at is null or k.expires_at > pg_catalog.statement_timestamp()) and t.deleted_at is null
+      and (t.access_ends_at is null or t.access_ends_at > pg_catalog.statement_timestamp())
       and (p_scope = 'read' or t.subscription_status not in ('suspended', 'cancelled')));
 end $$;
-comment on function private.key_tenants(text) is 'The tenant of the scope''s API key if the key is good for that, now. Writing includes reading.';
+comment on function private.key_tenants(text) is 'The tenant of the scope''s API key, or of its view, if that is good for it, now. Writing includes reading.';
 
 grant execute on function private.readable_tenants(), private.writable_tenants(public.member_role) to authenticated;
 grant execute on function private.key_tenants(text) to kestrel_key;
@@ -143,6 +146,7 @@ declare v_email text;
 begin
   select pg_catalog.lower(email) into v_email from auth.users where id = p_user and email_confirmed_at is not null;
   if v_email is null then return; end if;
+  perform pg_catalog.set_config('kestrel.actor', 'person:' || p_user, true), pg_catalog.set_config('kestrel.actor_label', v_email, true);
   update public.tenant_users m set user_id = p_user where email = v_email and user_id is null
     and not exists (select from public.tenant_users o where o.tenant_id = m.tenant_id and o.user_id = p_user);
   update public.platform_admins set user_id = p_user where email = v_email and user_id is null

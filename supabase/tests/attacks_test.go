@@ -42,6 +42,7 @@ func TestNobodyPointsAtAnothersRow(t *testing.T) {
 		"update call_turns set call_id = (select id from call_logs where tenant_id = $2) where tenant_id = $1",
 		"update appointments set call_id = (select id from call_logs where tenant_id = $2) where tenant_id = $1",
 		"update messages set contact_id = (select id from contacts where tenant_id = $2) where tenant_id = $1",
+		"update messages set usage_id = (select id from tenant_usage where tenant_id = $2) where tenant_id = $1",
 		"update messages set phone_number_id = (select id from phone_numbers where tenant_id = $2 limit 1) where tenant_id = $1",
 		"insert into usage_adjustments (tenant_id, usage_id, calls, actor) select $1::uuid, id, 1, 'x' from tenant_usage where tenant_id = $2",
 	} {

@@ -1,0 +1,50 @@
+-- What is due over months, and what customers ask of staff.
+
+-- name: ResetDueUsage :one
+select closed::int, busy::boolean from private.reset_due_usage(@at::timestamptz, @most::int);
+
+-- name: DueUsageTenant :one
+select tenant_id from tenant_usage where closed_at is null and period_end <= @at::timestamptz order by period_end limit 1;
+
+-- name: ResetUsage :one
+select private.reset_usage(@tenant_id::uuid, @at::timestamptz)::int;
+
+-- name: WarnTrials :one
+select private.warn_trials(@at::timestamptz)::int;
+
+-- name: EndTrials :one
+select private.end_trials(@at::timestamptz, @grace::interval)::int;
+
+-- name: RemindPending :one
+select private.remind_pending(@at::timestamptz, @admin_email::text)::int;
+
+-- name: TrialToExtend :one
+select subscription_status, trial_ends_at from tenants where id = @id and deleted_at is null for no key update;
+
+-- name: ExtendTrial :exec
+update tenants set trial_ends_at = @trial_ends_at::timestamptz where id = @id;
+
+-- name: TenantPeriods :many
+select period_start, period_end, calls, adjusted_calls, late_calls, seconds, sms, cost_micros, closed_at
+from tenant_usage where tenant_id = @tenant_id order by period_start desc limit 24;
+
+-- name: RequestPlan :one
+select private.request_plan(@tenant_id::uuid, @plan_tier::text)::uuid;
+
+-- name: DecidePlan :one
+select private.decide_plan(@id::uuid, @confirm::boolean, sqlc.narg('reason')::text)::uuid;
+
+-- name: RequestReactivation :one
+select private.request_reactivation(@tenant_id::uuid, @at::timestamptz)::timestamptz;
+
+-- name: FindPlanRequest :one
+select r.*, t.slug, t.company_name from tenant_requests r join tenants t on t.id = r.tenant_id where r.id = @id and r.kind = 'plan';
+
+-- name: ListPlanRequests :many
+select r.*, t.slug, t.company_name from tenant_requests r join tenants t on t.id = r.tenant_id
+where r.kind = 'plan' and t.deleted_at is null and r.id < @before and (@state::text = '' or r.state = @state)
+order by r.id desc limit @max_rows;
+
+-- name: RequestForNotice :one
+select r.id, r.tenant_id, r.kind, r.state, r.requested_by, p.name as plan_wanted, p.price_cents as price_wanted
+from tenant_requests r left join plans p on p.tier = r.plan_tier where r.id = @id;
