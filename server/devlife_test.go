@@ -60,7 +60,7 @@ func TestDevRefusesWithOneLine(t *testing.T) {
 // a second kestrel on the folder is refused; Ctrl-C leaves no process behind.
 func TestDevLivesThroughItsDeath(t *testing.T) {
 	t.Parallel()
-	data := filepath.Join(t.TempDir(), "data")
+	data := dataFolder(t)
 	d := startDev(t, data)
 	owner := d.as("haiec.localhost", devOwner, devOwnerPassword)
 	var numbers []ownedNumber

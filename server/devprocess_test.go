@@ -85,6 +85,19 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// dataFolder is one that goes with the test: t.TempDir() is closed to other users, so that Postgres' files would be
+// put elsewhere and stay.
+func dataFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "data")
+}
+
 // startDev runs `kestrel dev` on free ports and waits until it is ready.
 func startDev(t *testing.T, data string, flags ...string) *devProcess {
 	t.Helper()

@@ -83,47 +83,85 @@ func (s *devStack) seedTenant(ctx context.Context, admin caller, database *supab
 	if t.forward != "" {
 		body["forward_to_number"] = t.forward
 	}
-	var tenant struct {
-		ID uuid.UUID `json:"id"`
-	}
+	var tenant seededTenant
 	err := admin.do(ctx, http.MethodPost, "/api/admin/tenants", body, &tenant)
 	var taken *answerError
 	if errors.As(err, &taken) && taken.status == http.StatusConflict {
-		return nil // an earlier start was cut short after this one
+		tenant, err = findSeeded(ctx, admin, t.slug) // an earlier start was cut short: go on where it stopped
 	}
 	if err != nil {
 		return err
 	}
 	at := "/api/admin/tenants/" + tenant.ID.String()
-	if t.number != "" {
-		order := map[string]any{"area_code": t.number, "activate": true}
-		if len(t.number) > 3 {
-			order = map[string]any{"phone_number": t.number, "activate": true}
-		}
-		var started struct {
-			Job struct {
-				ID uuid.UUID `json:"id"`
-			} `json:"job"`
-		}
-		if err := admin.do(ctx, http.MethodPost, at+"/provision", order, &started); err != nil {
+	if t.number != "" && tenant.Number == "" {
+		if err := orderNumber(ctx, admin, database, tenant.ID, at, t.number); err != nil {
 			return err
 		}
-		if err := admin.await(ctx, started.Job.ID); err != nil {
+		if err := admin.do(ctx, http.MethodGet, at, nil, &tenant); err != nil {
 			return err
 		}
 	}
-	for _, step := range map[string][]string{"active": {"activate"}, "suspended": {"activate", "suspend"}}[t.status] {
-		if err := admin.do(ctx, http.MethodPost, at+"/"+step, map[string]any{}, nil); err != nil {
+	for tenant.Status != t.status {
+		step := "/activate"
+		if tenant.Status == "active" {
+			step = "/suspend"
+		}
+		if err := admin.do(ctx, http.MethodPost, at+step, map[string]any{}, &tenant); err != nil {
 			return err
 		}
 	}
 	return seedCalls(ctx, database, tenant.ID, t)
 }
 
+type seededTenant struct {
+	ID     uuid.UUID `json:"id"`
+	Slug   string    `json:"slug"`
+	Status string    `json:"subscription_status"`
+	Number string    `json:"twilio_phone_number"`
+}
+
+func findSeeded(ctx context.Context, admin caller, slug string) (seededTenant, error) {
+	var found struct{ Items []seededTenant }
+	if err := admin.do(ctx, http.MethodGet, "/api/admin/tenants?search="+slug, nil, &found); err != nil {
+		return seededTenant{}, err
+	}
+	for _, tenant := range found.Items {
+		if tenant.Slug == slug {
+			return tenant, nil
+		}
+	}
+	return seededTenant{}, errors.New("its slug is taken, and it is not in the list")
+}
+
+// orderNumber waits for a number: the one that an earlier start ordered, or a new one. number is the whole number or
+// an area code.
+func orderNumber(ctx context.Context, admin caller, database *supabase.DB, tenant uuid.UUID, at, number string) error {
+	var job uuid.UUID
+	err := database.As(supabase.AsService("dev seed")).QueryRow(ctx,
+		"select id from public.jobs where tenant_id = $1 and kind = 'number_purchase' and state in ('queued', 'running') limit 1", tenant).Scan(&job)
+	if errors.Is(err, pgx.ErrNoRows) {
+		order := map[string]any{"area_code": number, "activate": true}
+		if len(number) > 3 {
+			order = map[string]any{"phone_number": number, "activate": true}
+		}
+		var started struct{ Job struct{ ID uuid.UUID } }
+		err = admin.do(ctx, http.MethodPost, at+"/provision", order, &started)
+		job = started.Job.ID
+	}
+	if err != nil {
+		return err
+	}
+	return admin.await(ctx, job)
+}
+
 // seedCalls writes what calls would have left: the voice part will make them by ringing. Rows go through the same
 // triggers that count real calls.
 func seedCalls(ctx context.Context, database *supabase.DB, tenant uuid.UUID, t devTenant) error {
 	return database.Tx(ctx, supabase.AsService("dev seed"), func(tx pgx.Tx) error {
+		var written bool
+		if err := tx.QueryRow(ctx, "select exists (select from call_logs where tenant_id = $1)", tenant).Scan(&written); err != nil || written {
+			return err
+		}
 		_, err := tx.Exec(ctx, `
 with c as (
   insert into contacts (tenant_id, phone_number, name)

@@ -65,7 +65,7 @@ func TestMainJob(t *testing.T) {
 	for _, door := range []string{"curl", "sql", "form"} {
 		t.Run(door, func(t *testing.T) {
 			t.Parallel()
-			d := startDev(t, t.TempDir()+"/data", "--no-seed")
+			d := startDev(t, dataFolder(t), "--no-seed")
 			admin := d.as("admin.localhost", devAdmin, devAdminPassword)
 			doors[door](d, admin)
 			d.tenantIsWhole(admin, door)
