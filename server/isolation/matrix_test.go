@@ -43,6 +43,14 @@ func newMatrix(t *testing.T) *matrix {
 	t.Helper()
 	m := &matrix{document: documented(t), w: apitest.New(t, inProduction), subjects: map[string]subject{}, marks: map[string]marks{},
 		hosts: []string{home + base, foreign + base, paused + base, "api" + base, "admin" + base, "kestrel.ai"}}
+	for _, op := range m.operations {
+		if requests[op.ID] == nil {
+			t.Errorf("%s has no request in requests_test.go", op.ID)
+		}
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
 	w := m.w
 	staff := w.Staff("staff@kestrel.ai")
 	weak := w.Staff("weak@kestrel.ai")
@@ -221,9 +229,6 @@ func TestMatrix(t *testing.T) {
 	m := newMatrix(t)
 	var still, changing, foreignChanging []cell
 	for _, op := range m.operations {
-		if requests[op.ID] == nil {
-			t.Fatalf("%s has no request in requests_test.go", op.ID)
-		}
 		for _, c := range m.callers {
 			for _, host := range m.hosts {
 				one := cell{op, c, host, m.want(op, c, host)}

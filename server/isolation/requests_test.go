@@ -16,7 +16,7 @@ type subject struct {
 	company                         apitest.Company
 	tenant, number, second          uuid.UUID
 	member, key, job, failed, email uuid.UUID
-	staff                           uuid.UUID
+	staff, bulk                     uuid.UUID
 	slug, phone                     string
 }
 
@@ -93,7 +93,23 @@ var requests = map[string]func(s subject) request{
 	"resendEmail":  func(s subject) request { return request{path: of("id", s.email), mine: true} },
 	"listJobs":     func(subject) request { return request{} },
 	"retryJob":     func(s subject) request { return request{path: of("id", s.failed), mine: true} },
-	"listPlans":    func(subject) request { return request{} },
+	"bulkTenants": func(s subject) request {
+		return request{body: body("action", "suspend", "ids", []string{s.tenant.String()}, "reason", "Not paid"), mine: true}
+	},
+	"getBulkOrder":        func(s subject) request { return request{path: of("id", s.bulk), mine: true} },
+	"listHealth":          func(subject) request { return request{} },
+	"getTenantHealth":     func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"listOrphanedNumbers": func(subject) request { return request{} },
+	"sweepNumbers":        func(subject) request { return request{} },
+	"adoptNumber": func(s subject) request {
+		phone := freshPhone()
+		return request{path: map[string]string{"sid": orphanSID(phone)}, body: body("tenant_id", s.tenant.String()), mine: true, prepare: orphaned(phone)}
+	},
+	"releaseOrphanedNumber": func(subject) request {
+		phone := freshPhone()
+		return request{path: map[string]string{"sid": orphanSID(phone)}, body: body("confirm", phone), prepare: orphaned(phone)}
+	},
+	"listPlans": func(subject) request { return request{} },
 	"patchPlan": func(subject) request {
 		return request{path: map[string]string{"tier": "enterprise"}, body: body("description", "For many.")}
 	},
@@ -141,6 +157,12 @@ var requests = map[string]func(s subject) request{
 
 func sql(statement string, args ...any) func(*testing.T, *apitest.World) {
 	return func(_ *testing.T, w *apitest.World) { w.Exec(statement, args...) }
+}
+
+func orphanSID(phone string) string { return "PN" + phone[1:] }
+
+func orphaned(phone string) func(*testing.T, *apitest.World) {
+	return sql(`insert into orphaned_numbers (sid, phone_number, first_seen_at, last_seen_at) values ($1, $2, now(), now())`, orphanSID(phone), phone)
 }
 
 func owned(phone string) func(*testing.T, *apitest.World) {

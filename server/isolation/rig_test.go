@@ -81,6 +81,8 @@ func planted(w *apitest.World, mark, digits string) subject {
 	s.second = apitest.Value[uuid.UUID](w, `insert into phone_numbers (tenant_id, phone_number, status, friendly_name) values ($1, $2 || '004', 'ready', $3) returning id`, c.ID, digits, mark)
 	s.spend(w)
 	s.job, s.failed = job(w, c.ID, "done", mark), job(w, c.ID, "failed", mark)
+	s.bulk = uuid.New()
+	w.Exec(`select private.bulk_order($1, 'suspend', '{}', array[$2::uuid], false)`, s.bulk, c.ID)
 	s.email = apitest.Value[uuid.UUID](w, `select id from email_log where dedupe_key = 'planted:' || $1`, mark)
 	return s
 }
