@@ -27,6 +27,8 @@ type Scope struct {
 	Claims     json.RawMessage // the verified token's, for auth.uid()
 	TenantID   uuid.UUID       // the host's tenant; Nil does not narrow
 	KeyID      uuid.UUID       // the API key, looked up live by the policies
+	ViewID     uuid.UUID       // a platform admin's view as a tenant, looked up live likewise
+	ReadOnly   bool            // the transaction refuses every change
 	Actor      string          // person:<uuid>, key:<uuid>, admin:<uuid>, job:<kind>…
 	ActorLabel string
 	RequestID  string
@@ -51,6 +53,12 @@ func AsAdmin(userID uuid.UUID, email string) Scope {
 	return Scope{Role: roleAdmin, Actor: "admin:" + userID.String(), ActorLabel: email}
 }
 
+// AsView is a platform admin who sees Kestrel as a tenant does: what an API key may, and nothing a platform admin may.
+// Unless it was asked for writing, the transaction itself refuses to.
+func AsView(viewID, adminID uuid.UUID, label string, readOnly bool) Scope {
+	return Scope{Role: roleKey, ViewID: viewID, ReadOnly: readOnly, Actor: "admin:" + adminID.String(), ActorLabel: label}
+}
+
 // AsService bypasses row-level security. It is spelled aloud, and its callers are few and listed: look-ups before
 // the caller is known, jobs, webhooks, onboarding. actor is what the activity log shows, e.g. "job:number_purchase".
 func AsService(actor string) Scope {
@@ -65,14 +73,16 @@ func (s Scope) Request(id string) Scope { s.RequestID = id; return s }
 
 const setScope = `select set_config('role', $1, true), set_config('request.jwt.claims', $2, true), set_config('kestrel.tenant_id', $3, true),
   set_config('kestrel.key_id', $4, true), set_config('kestrel.actor', $5, true), set_config('kestrel.actor_label', $6, true),
-  set_config('kestrel.request_id', $7, true), set_config('statement_timeout', $8, true)`
+  set_config('kestrel.request_id', $7, true), set_config('statement_timeout', $8, true), set_config('kestrel.view_id', $9, true),
+  case when $10 then set_config('transaction_read_only', 'on', true) end`
 
 func (s Scope) settings() []any {
 	timeout := s.Timeout
 	if timeout == 0 {
 		timeout = DefaultTimeout
 	}
-	return []any{s.Role, string(s.Claims), optional(s.TenantID), optional(s.KeyID), s.Actor, s.ActorLabel, s.RequestID, strconv.FormatInt(timeout.Milliseconds(), 10)}
+	return []any{s.Role, string(s.Claims), optional(s.TenantID), optional(s.KeyID), s.Actor, s.ActorLabel, s.RequestID, strconv.FormatInt(timeout.Milliseconds(), 10),
+		optional(s.ViewID), s.ReadOnly}
 }
 
 func optional(id uuid.UUID) string {

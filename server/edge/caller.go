@@ -47,6 +47,8 @@ func (e *Edge) credential(c *fiber.Ctx, r *request, rt route) (p Principal, name
 			err = errCredentials
 		case strings.HasPrefix(token, keyPrefix):
 			p, err = e.keyPrincipal(c.UserContext(), token)
+		case strings.HasPrefix(token, viewPrefix):
+			p, err = e.viewPrincipal(c.UserContext(), token)
 		default:
 			p, err = e.personPrincipal(c.UserContext(), token)
 		}
@@ -87,8 +89,11 @@ func (e *Edge) keyPrincipal(ctx context.Context, plain string) (Principal, error
 // admit decides the caller's standing at this host, from live rows and never from what a token says. On a nil error
 // the scope is complete.
 func (e *Edge) admit(ctx context.Context, s *Scope, want access, p Principal, named string) error {
-	if p.Kind == Key {
+	switch p.Kind {
+	case Key:
 		return e.admitKey(ctx, s, want, p, named)
+	case View:
+		return e.admitView(ctx, s, want, p, named)
 	}
 	onTenantHost := s.Host == subdomain.TenantHost
 	switch {
@@ -193,6 +198,9 @@ func (e *Edge) recheck(ctx context.Context, s Scope) (bool, error) {
 	case PlatformAdmin:
 		admin, err := e.live.admin(ctx, p.UserID, p.Email)
 		return err != nil || admin, err
+	case View:
+		_, found, err := e.live.view(ctx, p.keyHash)
+		return err != nil || found, err
 	}
 	return false, nil
 }

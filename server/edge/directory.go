@@ -54,6 +54,16 @@ func (d *Database) Key(ctx context.Context, hash [32]byte) (APIKey, bool, error)
 	return key, err == nil, err
 }
 
+// View satisfies Directory.
+func (d *Database) View(ctx context.Context, hash [32]byte) (TenantView, bool, error) {
+	r, err := d.q.FindView(ctx, hash[:], time.Now())
+	if errors.Is(err, pgx.ErrNoRows) {
+		return TenantView{}, false, nil
+	}
+	return TenantView{ID: r.ID, TenantID: r.TenantID, TenantSlug: r.Slug, AdminID: r.AdminUserID, AdminEmail: r.AdminEmail,
+		Reason: r.Reason, CanWrite: r.CanWrite, ExpiresAt: r.ExpiresAt}, err == nil, err
+}
+
 // TouchKeys satisfies Directory.
 func (d *Database) TouchKeys(ctx context.Context, used map[uuid.UUID]time.Time) error {
 	ids, at := make([]uuid.UUID, 0, len(used)), make([]time.Time, 0, len(used))

@@ -142,6 +142,7 @@ func (e *Edge) Invalidate(topic string, id, tenant uuid.UUID) {
 	case "tenant":
 		e.deps.Tenants.InvalidateTenant(id)
 		e.live.forgetTenantKeys(id)
+		e.live.forgetViews(func(v TenantView) bool { return v.TenantID == id })
 		e.streams.check(func(s Scope) bool { return s.Tenant.ID == id })
 	case "member":
 		e.live.forgetMembers(id, tenant)
@@ -151,7 +152,11 @@ func (e *Edge) Invalidate(topic string, id, tenant uuid.UUID) {
 		e.streams.check(func(s Scope) bool { return s.Principal.KeyID == id })
 	case "admin":
 		e.live.forgetAdmin(id)
-		e.streams.check(func(s Scope) bool { return s.Principal.Kind == PlatformAdmin })
+		e.live.forgetViews(func(v TenantView) bool { return id == uuid.Nil || v.AdminID == id })
+		e.streams.check(func(s Scope) bool { return s.Principal.Kind == PlatformAdmin || s.Principal.Kind == View })
+	case "view":
+		e.live.forgetViews(func(v TenantView) bool { return v.ID == id })
+		e.streams.check(func(s Scope) bool { return s.Principal.View.ID == id && id != uuid.Nil })
 	}
 }
 

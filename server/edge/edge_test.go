@@ -51,6 +51,7 @@ type world struct {
 	waiting map[string]membership // by address
 	admins  map[uuid.UUID]bool
 	keys    map[[32]byte]APIKey
+	views   map[[32]byte]TenantView
 	slugs   map[string]subdomain.Tenant
 	tickets map[[32]byte]heldTicket
 	touched map[uuid.UUID]time.Time
@@ -95,6 +96,11 @@ func (w *world) PlatformAdmin(_ context.Context, user uuid.UUID) (is bool, err e
 func (w *world) Key(_ context.Context, hash [32]byte) (key APIKey, ok bool, err error) {
 	w.do(func() { key, ok = w.keys[hash]; err = w.err })
 	return key, ok, err
+}
+
+func (w *world) View(_ context.Context, hash [32]byte) (view TenantView, ok bool, err error) {
+	w.do(func() { view, ok = w.views[hash]; err = w.err })
+	return view, ok, err
 }
 
 func (w *world) TouchKeys(_ context.Context, used map[uuid.UUID]time.Time) error {

@@ -80,6 +80,8 @@ func fromPostgres(e *pgconn.PgError) *Problem {
 		return onField(NewProblem(422, joined(e.ColumnName, "required"), "A value is missing."), e.ColumnName, "is required")
 	case "22001", "22003", "22007", "22008", "22021", "22023", "22P02", "22P05": // a value of the wrong form
 		return NewProblem(422, "invalid", "A value is not acceptable.")
+	case "25006": // read_only_sql_transaction: a view's
+		return errView
 	case "42501": // insufficient_privilege, row-level security included
 		return errForbidden
 	case "57014", "55P03", "25P03", "57P01", "57P02", "57P03", "40001", "40P01": // timed out, locked, going down, lost a race

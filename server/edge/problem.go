@@ -108,6 +108,8 @@ var (
 	errMFA           = NewProblem(403, "mfa_required", "Sign in with your second factor.")
 	errKeyScope      = NewProblem(403, "insufficient_scope", "This API key may not do this.")
 	errKeyTenant     = NewProblem(403, "wrong_tenant", "This API key belongs to another company.")
+	errView          = NewProblem(403, "view_only", "A view as this company may not do this.")
+	errViewTenant    = NewProblem(403, "wrong_tenant", "This view is of another company.")
 	errReadOnly      = NewProblem(403, "tenant_suspended", "This company's subscription is suspended or cancelled: its data can be read, not changed.")
 	errTenantWanted  = NewProblem(400, "tenant_required", "Name the company in the X-Kestrel-Tenant header.")
 	errTenantUnknown = NewProblem(404, "tenant_not_found", "There is no such company.")

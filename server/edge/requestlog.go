@@ -96,7 +96,7 @@ func (e *Edge) log(c *fiber.Ctx, r *request, took time.Duration) {
 		attrs = append(attrs, slog.String("tenant", s.Tenant.Slug))
 	}
 	switch s.Principal.Kind {
-	case Person, PlatformAdmin:
+	case Person, PlatformAdmin, View:
 		attrs = append(attrs, slog.String("user_id", s.Principal.UserID.String()))
 	case Key:
 		attrs = append(attrs, slog.String("key_id", s.Principal.KeyID.String()))

@@ -22,24 +22,26 @@ const (
 	Person             // a signed-in person; within a tenant, a member of it
 	Key                // an API key of one tenant
 	PlatformAdmin      // Kestrel's staff, on admin. and api. only
+	View               // Kestrel's staff, looking at one tenant as that tenant does
 )
 
 // String names the kind in logs.
 func (k Kind) String() string {
-	return [...]string{"anonymous", "person", "key", "platform_admin"}[k&3]
+	return [...]string{"anonymous", "person", "key", "platform_admin", "view"}[min(k, View)]
 }
 
 // Principal is the verified caller. Its standing (Role, Scopes, Kind) was looked up live for this request.
 type Principal struct {
 	Kind      Kind
-	UserID    uuid.UUID       // of a Person or PlatformAdmin
-	Email     string          // as in the token
+	UserID    uuid.UUID       // of a Person or PlatformAdmin, or the View's platform admin
+	Email     string          // as in the token, or the View's platform admin's
 	AAL       string          // "aal1" or "aal2"
 	Claims    json.RawMessage // the token's payload
 	Role      Role            // in Scope.Tenant; empty for all but a Person there
 	KeyID     uuid.UUID       // of a Key
 	KeyName   string
-	Scopes    []string  // "read", "write" of a Key
+	Scopes    []string // "read", "write" of a Key or View
+	View      TenantView
 	ExpiresAt time.Time // of the token or key; zero if it does not expire
 
 	keyHash [32]byte
@@ -91,6 +93,8 @@ func (s Scope) SQL() supabase.Scope {
 		sql = supabase.AsKey(p.KeyID, p.KeyName)
 	case PlatformAdmin:
 		sql = supabase.AsAdmin(p.UserID, p.Email)
+	case View:
+		sql = supabase.AsView(p.View.ID, p.UserID, p.Email+" viewing as "+s.Tenant.CompanyName, !p.View.CanWrite)
 	default:
 		sql = supabase.Anon()
 	}
@@ -114,7 +118,7 @@ func (s Scope) may(a Action) bool {
 	switch s.Principal.Kind {
 	case Person:
 		return Allowed(s.Principal.Role, a)
-	case Key:
+	case Key, View:
 		return KeyAllowed(s.Principal.Scopes, a)
 	}
 	return false
@@ -147,19 +151,21 @@ func RequireMember(least Role) Check {
 	}
 }
 
-// RequireScope admits API keys that have the scope ("read", "write"), and persons whose role stands for it.
+// RequireScope admits API keys and views that have the scope ("read", "write"), and persons whose role stands for it.
 func RequireScope(scope string) Check {
 	return func(s Scope) error {
 		switch p := s.Principal; {
 		case p.Kind == Anonymous:
 			return errSignIn
-		case p.Kind == Key && slices.Contains(p.Scopes, scope), p.Kind == Person && p.Role.AtLeast(scopeRole[scope]):
+		case (p.Kind == Key || p.Kind == View) && slices.Contains(p.Scopes, scope), p.Kind == Person && p.Role.AtLeast(scopeRole[scope]):
 			if scope == "write" && s.readOnly() {
 				return errReadOnly
 			}
 			return nil
 		case p.Kind == Key:
 			return errKeyScope
+		case p.Kind == View:
+			return errView
 		}
 		return errForbidden
 	}
@@ -177,6 +183,8 @@ func RequireAction(a Action) Check {
 			return errSignIn
 		case s.Principal.Kind == Key:
 			return errKeyScope
+		case s.Principal.Kind == View:
+			return errView
 		}
 		return errForbidden
 	}

@@ -19,6 +19,9 @@ type Directory interface {
 	PlatformAdmin(ctx context.Context, userID uuid.UUID) (bool, error)
 	// Key finds an API key by its SHA-256; false if there is none, or it is revoked, expired or its tenant deleted.
 	Key(ctx context.Context, hash [32]byte) (APIKey, bool, error)
+	// View finds a platform admin's view by its token's SHA-256; false if there is none, or it ended, or its admin
+	// is none any more, or its tenant is deleted.
+	View(ctx context.Context, hash [32]byte) (TenantView, bool, error)
 	// TouchKeys stores when keys were last used.
 	TouchKeys(ctx context.Context, used map[uuid.UUID]time.Time) error
 }
@@ -43,6 +46,7 @@ type standing struct {
 	members   recent[membership, Role]
 	admins    recent[uuid.UUID, bool]
 	keys      recent[[32]byte, APIKey]
+	views     recent[[32]byte, TenantView]
 
 	mu       sync.Mutex
 	lastUsed map[uuid.UUID]time.Time
@@ -144,4 +148,5 @@ func (s *standing) forgetAll() {
 	s.members.forget(func(membership, Role) bool { return true })
 	s.admins.forget(func(uuid.UUID, bool) bool { return true })
 	s.keys.forget(func([32]byte, APIKey) bool { return true })
+	s.forgetViews(func(TenantView) bool { return true })
 }

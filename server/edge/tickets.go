@@ -60,7 +60,7 @@ func (t *Tickets) Mint(ctx context.Context, s Scope, path string) (ticket string
 	}
 	holder := ticketHolder{Kind: p.Kind, UserID: p.UserID, Email: p.Email, AAL: p.AAL, Claims: p.Claims, ExpiresAt: p.ExpiresAt,
 		KeyID: p.KeyID, KeyName: p.KeyName, Scopes: p.Scopes, Slug: s.Tenant.Slug}
-	if p.Kind == Key {
+	if p.Kind == Key || p.Kind == View {
 		holder.KeyHash = p.keyHash[:]
 	}
 	body, err := json.Marshal(holder)

@@ -92,45 +92,8 @@ func (q *Queries) FindJob(ctx context.Context, id uuid.UUID) (FindJobRow, error)
 	return i, err
 }
 
-const listActivity = `-- name: ListActivity :many
-
-select id, tenant_id, actor, actor_label, action, table_name, record_id, changes, request_id, created_at
-from activity_log where id < $1 order by id desc limit $2
-`
-
-// What was done (activity, e-mails) and what is being done (jobs, events). Newest first; each page starts below an id.
-func (q *Queries) ListActivity(ctx context.Context, before uuid.UUID, maxRows int32) ([]ActivityLog, error) {
-	rows, err := q.db.Query(ctx, listActivity, before, maxRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []ActivityLog{}
-	for rows.Next() {
-		var i ActivityLog
-		if err := rows.Scan(
-			&i.ID,
-			&i.TenantID,
-			&i.Actor,
-			&i.ActorLabel,
-			&i.Action,
-			&i.TableName,
-			&i.RecordID,
-			&i.Changes,
-			&i.RequestID,
-			&i.CreatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const listEmails = `-- name: ListEmails :many
+
 select id, tenant_id, template, to_email, subject, status, error, attempts, sent_at, created_at
 from email_log
 where id < $1 and ($2::uuid is null or tenant_id = $2)
@@ -159,6 +122,7 @@ type ListEmailsRow struct {
 	CreatedAt time.Time  `json:"created_at"`
 }
 
+// What was sent (e-mails) and what is being done (jobs, events). Newest first; each page starts below an id.
 func (q *Queries) ListEmails(ctx context.Context, arg ListEmailsParams) ([]ListEmailsRow, error) {
 	rows, err := q.db.Query(ctx, listEmails,
 		arg.Before,
@@ -289,42 +253,6 @@ func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]ListJobsR
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.FinishedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const listTenantActivity = `-- name: ListTenantActivity :many
-select id, tenant_id, actor, actor_label, action, table_name, record_id, changes, request_id, created_at
-from activity_log where tenant_id = $1::uuid and id < $2 order by id desc limit $3
-`
-
-func (q *Queries) ListTenantActivity(ctx context.Context, tenantID uuid.UUID, before uuid.UUID, maxRows int32) ([]ActivityLog, error) {
-	rows, err := q.db.Query(ctx, listTenantActivity, tenantID, before, maxRows)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []ActivityLog{}
-	for rows.Next() {
-		var i ActivityLog
-		if err := rows.Scan(
-			&i.ID,
-			&i.TenantID,
-			&i.Actor,
-			&i.ActorLabel,
-			&i.Action,
-			&i.TableName,
-			&i.RecordID,
-			&i.Changes,
-			&i.RequestID,
-			&i.CreatedAt,
 		); err != nil {
 			return nil, err
 		}

@@ -30,6 +30,15 @@ begin
 end $$;
 comment on function private.request_release(uuid) is 'Orders the number to be given back to the vendor; returns the job that the change of status made.';
 
+create function private.reopen_job(p_job public.jobs) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  if p_job.kind = 'number_purchase' then
+    update public.number_purchases set state = 'open', reason = null, finished_at = null where id = p_job.subject_id and state = 'failed';
+  end if;
+end $$;
+comment on function private.reopen_job(public.jobs) is 'Opens again what a job''s failure closed. A number that somebody asked for since is refused by its unique index.';
+
 create function private.retry_job(p_job uuid) returns void
 language plpgsql security definer set search_path = '' as $$
 declare v public.jobs; v_river bigint;
@@ -39,12 +48,10 @@ begin
   if v.state <> 'failed' then
     perform private.reject(409, 'job_not_failed', pg_catalog.format('A job that is %s cannot be retried; only one that failed can.', v.state));
   end if;
-  -- What the failure closed is open again; a number somebody asked for since is refused by its unique index.
-  if v.kind = 'number_purchase' then
-    update public.number_purchases set state = 'open', reason = null, finished_at = null where id = v.subject_id and state = 'failed';
-  elsif v.kind = 'email_send' then
+  if v.kind = 'email_send' then
     perform private.reject(409, 'resend_instead', 'An e-mail that failed is sent again as a new one: use its resend action.');
   end if;
+  perform private.reopen_job(v);
   insert into river.river_job (kind, args, state, max_attempts)
   values (v.kind, pg_catalog.jsonb_build_object('job_id', v.id, 'subject_id', v.subject_id), 'available', 25) returning id into v_river;
   update public.jobs set river_job_id = v_river, finished_at = null where id = p_job;

@@ -1,12 +1,4 @@
--- What was done (activity, e-mails) and what is being done (jobs, events). Newest first; each page starts below an id.
-
--- name: ListActivity :many
-select id, tenant_id, actor, actor_label, action, table_name, record_id, changes, request_id, created_at
-from activity_log where id < @before order by id desc limit @max_rows;
-
--- name: ListTenantActivity :many
-select id, tenant_id, actor, actor_label, action, table_name, record_id, changes, request_id, created_at
-from activity_log where tenant_id = @tenant_id::uuid and id < @before order by id desc limit @max_rows;
+-- What was sent (e-mails) and what is being done (jobs, events). Newest first; each page starts below an id.
 
 -- name: ListEmails :many
 select id, tenant_id, template, to_email, subject, status, error, attempts, sent_at, created_at

@@ -43,6 +43,8 @@ var writable = map[string]map[string]map[string]string{
 		"tenant_users":      {"insert": "tenant_id email role", "update": "role", "delete": "*"},
 		"tenant_api_keys":   {"insert": "tenant_id name prefix scopes expires_at created_by", "update": "name revoked_at"},
 		"platform_admins":   {"insert": "email granted_by", "delete": "*"},
+		"tenant_notes":      {"insert": "tenant_id body author_label", "update": "body", "delete": "*"},
+		"tenant_views":      {"update": "ended_at"},
 		"phone_numbers":     {"insert": "tenant_id phone_number", "update": "is_primary status status_reason"},
 		"number_purchases":  {"insert": "tenant_id phone_number area_code friendly_name activate requested_by"},
 		"usage_adjustments": {"insert": "tenant_id usage_id calls reason actor"},
