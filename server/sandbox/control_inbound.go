@@ -11,6 +11,10 @@ type inbound struct {
 	To   string `json:"to"`
 	From string `json:"from"`
 	Body string `json:"body"`
+	// Say and HangupAfterMS are for calls: what the caller says, and when it hangs up. Nothing listens until calls have a
+	// media stream; they are taken so that scripts need not change then.
+	Say           []string `json:"say"`
+	HangupAfterMS int      `json:"hangup_after_ms"`
 }
 
 func (s *Sandbox) decodeInbound(r *http.Request) (inbound, Number, error) {

@@ -155,7 +155,7 @@ func TestInboundMessageAndCall(t *testing.T) {
 		t.Errorf("message: %+v %+v", m, m.Webhook)
 	}
 	var c sandbox.Call
-	r.call("POST", "/_sandbox/calls", `{"to":"`+haiec+`","from":"+16175550123"}`, 201, &c)
+	r.call("POST", "/_sandbox/calls", `{"to":"`+haiec+`","from":"+16175550123","say":["Hello"],"hangup_after_ms":500}`, 201, &c)
 	if c.TwiML != "<Response><Say>Hello</Say></Response>" || c.Status != "in-progress" || c.NumberSID != *n.Sid {
 		t.Errorf("call: %+v", c)
 	}
