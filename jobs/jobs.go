@@ -156,6 +156,8 @@ func New(d Deps) (*Client, error) {
 	river.AddWorker(workers, &fallbackPublishWorker{Deps: d})
 	river.AddWorker(workers, &housekeepingWorker{Deps: d})
 	river.AddWorker(workers, &numberSweepWorker{Deps: d})
+	river.AddWorker(workers, &orphanReleaseWorker{Deps: d})
+	river.AddWorker(workers, &tenantsBulkWorker{Deps: d})
 
 	client, err := river.NewClient(riverpgxv5.New(d.DB.Pool()), &river.Config{
 		ID:                  id,

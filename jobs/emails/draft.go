@@ -95,10 +95,22 @@ func (d *draft) need(field, value string) string {
 // a sign-up form is no way to write letters in our name.
 const maxText = 120
 
-// clean makes a typed text one harmless line: no line breaks (which would forge headers
-// or content), no control or direction-changing characters, no scheme that would make a
-// link of a name, no more than maxText characters.
+// clean makes a typed text one harmless line: no scheme that would make a link of a name, no more than maxText characters.
 func clean(s string) string {
+	s = harmless(s)
+	for _, scheme := range []string{"http://", "https://", "HTTP://", "HTTPS://"} {
+		s = strings.ReplaceAll(s, scheme, "")
+	}
+	s = strings.Join(strings.Fields(s), " ")
+	if runes := []rune(s); len(runes) > maxText {
+		s = strings.TrimSpace(string(runes[:maxText-1])) + "…"
+	}
+	return s
+}
+
+// harmless makes one line of a text: no line breaks (which would forge headers or content), no control or
+// direction-changing characters.
+func harmless(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
@@ -108,14 +120,7 @@ func clean(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, ""))
-	for _, scheme := range []string{"http://", "https://", "HTTP://", "HTTPS://"} {
-		s = strings.ReplaceAll(s, scheme, "")
-	}
-	s = strings.Join(strings.Fields(s), " ")
-	if runes := []rune(s); len(runes) > maxText {
-		s = strings.TrimSpace(string(runes[:maxText-1])) + "…"
-	}
-	return s
+	return strings.Join(strings.Fields(s), " ")
 }
 
 // link returns a required absolute http(s) URL.

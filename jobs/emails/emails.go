@@ -23,6 +23,7 @@ const (
 	TemplateLive           = "live"
 	TemplateTrialEnding    = "trial_ending"
 	TemplateUsageWarning   = "usage_warning"
+	TemplateAnnouncement   = "announcement"
 	TemplateMemberInvite   = "member_invite"
 	TemplateAuthRecovery   = "auth_recovery"
 	TemplateAuthMagicLink  = "auth_magic_link"
@@ -101,6 +102,8 @@ func blank(template string) Params {
 		return &TrialEnding{}
 	case TemplateUsageWarning:
 		return &UsageWarning{}
+	case TemplateAnnouncement:
+		return &Announcement{}
 	case TemplateMemberInvite:
 		return &MemberInvite{}
 	case TemplateAuthRecovery:

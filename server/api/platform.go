@@ -34,7 +34,7 @@ type PlatformDay struct {
 }
 
 type platformStatsInput struct {
-	Days int `query:"days" minimum:"1" maximum:"366" default:"30" doc:"Length of the series"`
+	Days int `query:"days" minimum:"1" maximum:"400" default:"30" doc:"Length of the series"`
 }
 
 type platformStatsOutput struct{ Body PlatformStats }
@@ -48,7 +48,7 @@ func (a *API) platformStats(ctx context.Context, in *platformStatsInput) (*platf
 		return nil, err
 	}
 	today := a.Now().UTC().Truncate(24 * time.Hour)
-	days, err := a.query(ctx).PlatformSeries(ctx, a.Now(), today.AddDate(0, 0, 1-in.Days))
+	days, err := a.query(ctx).PlatformSeries(ctx, today.AddDate(0, 0, 1-in.Days), a.Now())
 	if err != nil {
 		return nil, err
 	}

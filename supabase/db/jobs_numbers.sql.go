@@ -245,30 +245,3 @@ func (q *Queries) TakenNumbers(ctx context.Context, candidates []string, iD uuid
 	}
 	return items, nil
 }
-
-const unknownNumbers = `-- name: UnknownNumbers :many
-select c.sid::text from (select unnest($1::text[]) as sid, unnest($2::text[]) as phone_number) c
-where not exists (select from phone_numbers n where n.released_at is null and (n.provider_sid = c.sid or n.phone_number = c.phone_number))
-  and not exists (select from number_purchases p where p.phone_number = c.phone_number and p.state = 'open')
-`
-
-// Of these numbers owned at Twilio, the ones that no tenant has and no open purchase is after.
-func (q *Queries) UnknownNumbers(ctx context.Context, sids []string, phoneNumbers []string) ([]string, error) {
-	rows, err := q.db.Query(ctx, unknownNumbers, sids, phoneNumbers)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []string{}
-	for rows.Next() {
-		var c_sid string
-		if err := rows.Scan(&c_sid); err != nil {
-			return nil, err
-		}
-		items = append(items, c_sid)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}

@@ -48,9 +48,3 @@ update phone_numbers set status = 'not_owned', status_reason = @reason where id 
 
 -- name: RecordReleased :exec
 update phone_numbers set status = 'released', status_reason = null where id = @id and status = 'releasing';
-
--- name: UnknownNumbers :many
--- Of these numbers owned at Twilio, the ones that no tenant has and no open purchase is after.
-select c.sid::text from (select unnest(@sids::text[]) as sid, unnest(@phone_numbers::text[]) as phone_number) c
-where not exists (select from phone_numbers n where n.released_at is null and (n.provider_sid = c.sid or n.phone_number = c.phone_number))
-  and not exists (select from number_purchases p where p.phone_number = c.phone_number and p.state = 'open');

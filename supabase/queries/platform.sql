@@ -12,15 +12,18 @@ select count(*)::bigint as total,
 from tenants where deleted_at is null;
 
 -- name: PlatformSeries :many
-select d.day::timestamptz as day,
-  (select coalesce(sum(p.price_cents), 0) from tenant_plans p
-    where p.status = 'active' and p.valid_from <= d.ending and (p.valid_to is null or p.valid_to > d.ending))::bigint as mrr_cents,
-  (select count(*) from tenants t where t.created_at <= d.ending and (t.deleted_at is null or t.deleted_at > d.ending))::bigint as tenants,
-  (select count(*) from tenants t where t.created_at >= d.day and t.created_at < d.day + interval '24 hours')::bigint as sign_ups
-from (
-  select g.day, least(g.day + interval '24 hours', sqlc.arg(at)::timestamptz) as ending
-  from generate_series(sqlc.arg(first_day)::timestamptz, sqlc.arg(at)::timestamptz, interval '24 hours') as g(day)
-) d order by d.day;
+-- Each day as it ended: what began or ended before the next midnight, UTC. One pass over terms and tenants, however many days.
+with change as (
+  select greatest(date_trunc('day', valid_from, 'UTC'), @first_day::timestamptz) as day, price_cents::bigint as mrr, 0 as tenants, 0 as sign_ups from tenant_plans where status = 'active'
+  union all select greatest(date_trunc('day', valid_to, 'UTC'), @first_day::timestamptz), -price_cents, 0, 0 from tenant_plans where status = 'active' and valid_to is not null
+  union all select greatest(date_trunc('day', created_at, 'UTC'), @first_day::timestamptz), 0, 1, (created_at >= @first_day::timestamptz)::int from tenants
+  union all select greatest(date_trunc('day', deleted_at, 'UTC'), @first_day::timestamptz), 0, -1, 0 from tenants where deleted_at is not null
+), daily as (
+  select change.day, sum(mrr) as mrr, sum(tenants) as tenants, sum(sign_ups) as sign_ups from change group by change.day
+)
+select g.day::timestamptz as day, coalesce(sum(d.mrr) over w, 0)::bigint as mrr_cents, coalesce(sum(d.tenants) over w, 0)::bigint as tenants, coalesce(d.sign_ups, 0)::bigint as sign_ups
+from generate_series(@first_day::timestamptz, @at::timestamptz, interval '24 hours') as g(day) left join daily d on d.day = g.day
+window w as (order by g.day) order by g.day;
 
 -- name: UpdatePlan :one
 update plans set name = coalesce(sqlc.narg('name'), name), price_cents = coalesce(sqlc.narg('price_cents'), price_cents),
