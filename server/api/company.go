@@ -110,12 +110,13 @@ func (a *API) patchCompany(ctx context.Context, in *patchCompanyInput) (*company
 
 // Me is the caller, as this tenant knows it.
 type Me struct {
-	Kind    string      `json:"kind" enum:"person,key"`
+	Kind    string      `json:"kind" enum:"person,key,view" doc:"A view is a platform admin who looks at the tenant as the tenant does"`
 	UserID  *uuid.UUID  `json:"user_id,omitempty" doc:"Of a person"`
 	Email   string      `json:"email,omitempty" example:"admin@haiec.com" doc:"Of a person"`
 	Role    string      `json:"role,omitempty" example:"owner" doc:"Of a person: viewer, member, admin or owner"`
 	KeyID   *uuid.UUID  `json:"key_id,omitempty" doc:"Of an API key"`
 	KeyName string      `json:"key_name,omitempty" doc:"Of an API key"`
+	ViewAs  *MeViewAs   `json:"view_as,omitempty" doc:"Of a view: say so on every screen"`
 	Actions []string    `json:"actions" nullable:"false" example:"[\"tenant.read\"]" doc:"What the caller may do here"`
 	Tenant  MeAtCompany `json:"tenant"`
 }
@@ -136,9 +137,12 @@ The person or API key, its role, and what it may do here.`
 func (a *API) me(ctx context.Context, _ *struct{}) (*meOutput, error) {
 	s := edge.FromContext(ctx)
 	m := Me{Kind: s.Principal.Kind.String(), Tenant: MeAtCompany{ID: s.Tenant.ID, Slug: s.Tenant.Slug, CompanyName: s.Tenant.CompanyName, Status: s.Tenant.Status}, Actions: []string{}}
-	if s.Principal.Kind == edge.Key {
+	switch s.Principal.Kind {
+	case edge.Key:
 		m.KeyID, m.KeyName = &s.Principal.KeyID, s.Principal.KeyName
-	} else {
+	case edge.View:
+		m.ViewAs = viewAs(s.Principal.View)
+	default:
 		m.UserID, m.Email, m.Role = &s.Principal.UserID, s.Principal.Email, string(s.Principal.Role)
 	}
 	for _, action := range edge.Actions() {

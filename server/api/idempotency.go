@@ -155,6 +155,8 @@ func whose(ctx context.Context) string {
 		return "person:" + s.Principal.UserID.String()
 	case edge.Key:
 		return "key:" + s.Principal.KeyID.String()
+	case edge.View:
+		return "view:" + s.Principal.View.ID.String()
 	}
 	return "ip:" + s.IP
 }

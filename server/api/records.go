@@ -2,78 +2,12 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"kestrel.ai/supabase/db"
 )
-
-// Activity is one change that somebody made.
-type Activity struct {
-	ID         uuid.UUID       `json:"id" format:"uuid"`
-	TenantID   *uuid.UUID      `json:"tenant_id" nullable:"true" doc:"null for the platform's own"`
-	Actor      string          `json:"actor" example:"admin:019d2f4e-6c1a-7c3e-9b0a-2f6d1c4e8a51" doc:"person:…, key:…, admin:…, job:…, or login:… when done in Studio"`
-	ActorLabel string          `json:"actor_label" example:"admin@kestrel.ai"`
-	Action     string          `json:"action" example:"tenant.suspended"`
-	TableName  string          `json:"table_name" example:"tenants"`
-	RecordID   *uuid.UUID      `json:"record_id" nullable:"true"`
-	Changes    json.RawMessage `json:"changes" doc:"Changed fields as {\"field\": [before, after]}"`
-	RequestID  *string         `json:"request_id"`
-	CreatedAt  time.Time       `json:"created_at"`
-}
-
-func activityPage(in PageInput, rows []db.ActivityLog) *listOutput[Activity] {
-	return paged(in, rows, func(r db.ActivityLog) Activity { return Activity(r) }, func(r db.ActivityLog) cursor { return cursor{ID: r.ID} })
-}
-
-const listActivityDoc doc = `List all activity
-Who changed what, when, with before and after: newest first.`
-
-func (a *API) listActivity(ctx context.Context, in *PageInput) (*listOutput[Activity], error) {
-	c, err := in.after(newest())
-	if err != nil {
-		return nil, err
-	}
-	rows, err := a.query(ctx).ListActivity(ctx, c.ID, in.rows())
-	return activityPage(*in, rows), err
-}
-
-type tenantPageInput struct {
-	TenantPath
-	PageInput
-}
-
-const tenantActivityDoc doc = `List a tenant's activity
-Newest first. A deleted tenant's is still there.`
-
-func (a *API) listTenantActivity(ctx context.Context, in *tenantPageInput) (*listOutput[Activity], error) {
-	if _, err := a.query(ctx).TenantLife(ctx, in.ID.UUID); errors.Is(err, pgx.ErrNoRows) {
-		return nil, errNoTenant
-	} else if err != nil {
-		return nil, err
-	}
-	return a.activityOf(ctx, in.ID.UUID, in.PageInput)
-}
-
-const ownActivityDoc doc = `List the tenant's own activity
-Newest first.`
-
-func (a *API) listOwnActivity(ctx context.Context, in *PageInput) (*listOutput[Activity], error) {
-	return a.activityOf(ctx, tenantOf(ctx), *in)
-}
-
-func (a *API) activityOf(ctx context.Context, tenant uuid.UUID, in PageInput) (*listOutput[Activity], error) {
-	c, err := in.after(newest())
-	if err != nil {
-		return nil, err
-	}
-	rows, err := a.query(ctx).ListTenantActivity(ctx, tenant, c.ID, in.rows())
-	return activityPage(in, rows), err
-}
 
 // E-mails ---------------------------------------------------------------------------------------------------------
 

@@ -42,18 +42,14 @@ Filtered, searched and sorted; pages by cursor stay right while rows are added. 
 that match are streamed as a file that is safe to open in a spreadsheet.`
 
 func (a *API) listTenants(ctx context.Context, in *listTenantsInput) (*huma.StreamResponse, error) {
-	if in.Format == "csv" || in.Format == "" && strings.HasPrefix(in.Accept, "text/csv") {
+	if wantsCSV(in.Format, in.Accept) {
 		return a.tenantsCSV(ctx, *in)
 	}
 	page, err := a.tenantPage(ctx, a.DB.As(edge.FromContext(ctx).SQL()), *in)
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(ctx huma.Context) {
-		ctx.SetHeader("Content-Type", "application/json")
-		ctx.SetStatus(200)
-		_ = huma.DefaultJSONFormat.Marshal(ctx.BodyWriter(), page.Body)
-	}}, nil
+	return sendJSON(page), nil
 }
 
 // tenantPage reads one page; in.Limit may be more than callers may ask for.

@@ -16,7 +16,7 @@ type subject struct {
 	company                         apitest.Company
 	tenant, number, second          uuid.UUID
 	member, key, job, failed, email uuid.UUID
-	staff, bulk                     uuid.UUID
+	staff, bulk, note, view         uuid.UUID
 	slug, phone                     string
 }
 
@@ -70,8 +70,25 @@ var requests = map[string]func(s subject) request{
 	},
 	"getTenantStats":     func(s subject) request { return request{path: of("id", s.tenant)} },
 	"listTenantActivity": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
-	"listTenantKeys":     func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
-	"createTenantKey":    func(s subject) request { return request{path: of("id", s.tenant), body: body("name", "Fresh")} },
+	"listNotes":          func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"createNote": func(s subject) request {
+		return request{path: of("id", s.tenant), body: body("body", "Calls back in May"), mine: true}
+	},
+	"patchNote": func(s subject) request {
+		return request{path: map[string]string{"id": s.tenant.String(), "note_id": s.note.String()}, body: body("body", "Called back"), mine: true}
+	},
+	"deleteNote": func(s subject) request {
+		return request{path: map[string]string{"id": s.tenant.String(), "note_id": s.note.String()}}
+	},
+	"listViews": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"startView": func(s subject) request {
+		return request{path: of("id", s.tenant), body: body("reason", "They asked for help"), mine: true}
+	},
+	"endView": func(s subject) request {
+		return request{path: map[string]string{"id": s.tenant.String(), "view_id": s.view.String()}}
+	},
+	"listTenantKeys":  func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"createTenantKey": func(s subject) request { return request{path: of("id", s.tenant), body: body("name", "Fresh")} },
 	"revokeTenantKey": func(s subject) request {
 		return request{path: map[string]string{"id": s.tenant.String(), "key_id": s.key.String()}}
 	},

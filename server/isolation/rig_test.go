@@ -83,6 +83,8 @@ func planted(w *apitest.World, mark, digits string) subject {
 	s.job, s.failed = job(w, c.ID, "done", mark), job(w, c.ID, "failed", mark)
 	s.bulk = uuid.New()
 	w.Exec(`select private.bulk_order($1, 'suspend', '{}', array[$2::uuid], false)`, s.bulk, c.ID)
+	s.note = apitest.Value[uuid.UUID](w, `select id from tenant_notes where tenant_id = $1 limit 1`, c.ID)
+	s.view = apitest.Value[uuid.UUID](w, `select id from tenant_views where tenant_id = $1 limit 1`, c.ID)
 	s.email = apitest.Value[uuid.UUID](w, `select id from email_log where dedupe_key = 'planted:' || $1`, mark)
 	return s
 }

@@ -52,6 +52,14 @@ func (w *World) Key(tenant uuid.UUID, host string, scopes ...string) (Caller, uu
 	return Caller{Name: "key " + strings.Join(scopes, "+"), Host: host, w: w}.With("Authorization", "Bearer "+plain), id
 }
 
+// View is a platform admin's view as the tenant, at its host.
+func (w *World) View(admin Caller, tenant uuid.UUID, host string, write bool) (Caller, uuid.UUID) {
+	w.t.Helper()
+	token, hash := edge.NewViewToken()
+	id := Value[uuid.UUID](w, `select (private.start_view($1, $2, 'They asked for help', $3, $4, now())).id`, tenant, admin.UserID, write, hash[:])
+	return Caller{Name: "view", Host: host, w: w}.With("Authorization", "Bearer "+token), id
+}
+
 // Callers are all of the company's, by name.
 func (c Company) Callers() map[string]Caller {
 	return map[string]Caller{"owner": c.Owner, "admin": c.Admin, "member": c.Member, "viewer": c.Viewer, "key_read": c.ReadKey, "key_write": c.WriteKey}
