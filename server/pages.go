@@ -20,7 +20,7 @@ func pages(files *adminui.Files) fiber.Handler {
 	}
 	return func(c *fiber.Ctx) error {
 		if c.Method() != fiber.MethodGet && c.Method() != fiber.MethodHead {
-			return edge.NewProblem(fiber.StatusMethodNotAllowed, "method_not_allowed", "This path only answers GET.")
+			return edge.NewProblem(fiber.StatusMethodNotAllowed, "method_not_allowed", "There is nothing at this path that this method could do.")
 		}
 		page, known := entries[edge.FromContext(c.UserContext()).Host]
 		if c.Path() == "/docs" {

@@ -15,11 +15,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-const (
-	// reuseInterval is how long after its rotation a refresh token may be used once more: two tabs, or a lost answer.
-	reuseInterval = 10 * time.Second
-	authCodeLife  = 5 * time.Minute
-)
+const authCodeLife = 5 * time.Minute
 
 var errLogin = fail(http.StatusBadRequest, "invalid_credentials", "Invalid login credentials")
 
@@ -98,9 +94,9 @@ func (a *auth) passwordGrant(r *http.Request, email, password string) (*tokens, 
 
 var refreshTokenFormat = regexp.MustCompile(`^[a-z0-9]{12}$`)
 
-// refreshGrant rotates a refresh token. A client that lost the answer may come again with the parent of the newest
-// token, and gets that newest one. Any older token is good for reuseInterval after its rotation, and after that it
-// ends the session: someone has a copy. All this as in GoTrue's internal/tokens.
+// refreshGrant rotates a refresh token. Using one again that was rotated ends the session: someone has a copy. GoTrue
+// forgives the newest token's parent, for lost answers, and others for a configured interval; here nothing is lost on
+// the way, and config.toml sets that interval to 0.
 func (a *auth) refreshGrant(r *http.Request, token string) (*tokens, error) {
 	if !refreshTokenFormat.MatchString(token) {
 		return nil, invalid("Refresh token is not valid")
@@ -132,31 +128,16 @@ func (a *auth) refreshGrant(r *http.Request, token string) (*tokens, error) {
 			return fail(http.StatusBadRequest, "session_expired", "Invalid Refresh Token: Session Expired")
 		}
 		var revoked bool
-		var rotated time.Time
-		if err := tx.QueryRow(ctx, "select revoked, updated_at from auth.refresh_tokens where token = $1", token).Scan(&revoked, &rotated); err != nil {
+		if err := tx.QueryRow(ctx, "select revoked from auth.refresh_tokens where token = $1", token).Scan(&revoked); err != nil {
 			return err
 		}
-		next := ""
 		if revoked {
-			var newest, parent string
-			err := tx.QueryRow(ctx, `select token, coalesce(parent, '') from auth.refresh_tokens
-				where session_id = $1 and not revoked order by id desc limit 1`, session).Scan(&newest, &parent)
-			if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			if _, err := tx.Exec(ctx, "delete from auth.sessions where id = $1", session); err != nil {
 				return err
 			}
-			switch {
-			case parent == token:
-				next = newest
-			case a.Now().After(rotated.Add(reuseInterval)):
-				if _, err := tx.Exec(ctx, "delete from auth.sessions where id = $1", session); err != nil {
-					return err
-				}
-				return refused{fail(http.StatusBadRequest, "refresh_token_already_used", "Invalid Refresh Token: Already Used")}
-			}
+			return refused{fail(http.StatusBadRequest, "refresh_token_already_used", "Invalid Refresh Token: Already Used")}
 		}
-		if next == "" {
-			next, err = a.rotate(ctx, tx, id, session, token)
-		}
+		next, err := a.rotate(ctx, tx, id, session, token)
 		if err == nil {
 			out, err = a.issue(ctx, tx, id, session, next)
 		}
