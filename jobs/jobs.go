@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -41,6 +42,7 @@ type Resend interface {
 type Auth interface {
 	EnsureUser(ctx context.Context, email string) (id uuid.UUID, unused bool, err error)
 	Link(ctx context.Context, kind, email, redirectTo string) (string, error)
+	DeleteUser(ctx context.Context, id uuid.UUID) error
 }
 
 // Storage is what jobs need of *supabase.Storage.
@@ -48,6 +50,10 @@ type Storage interface {
 	EnsureBucket(ctx context.Context, bucket string, public bool) error
 	Upload(ctx context.Context, bucket, path, contentType string, body []byte) error
 	PublicURL(bucket, path string) string
+	UploadFrom(ctx context.Context, bucket, path, contentType string, body io.Reader, size int64) error
+	Download(ctx context.Context, bucket, path string) (io.ReadCloser, bool, error)
+	Remove(ctx context.Context, bucket string, paths ...string) error
+	RemoveFolder(ctx context.Context, bucket, folder string) error
 }
 
 // Config is what jobs know of the outside.
@@ -71,6 +77,7 @@ type Tuning struct {
 	RescueEvery time.Duration // how often jobs of dead workers are looked for; 5 s
 	Settle      time.Duration // how long a purchase that Twilio did not confirm may still take effect; 45 s
 	Housekeep   time.Duration // how often lost jobs and expired rows are looked for; 1 min
+	Departures  time.Duration // how often purges that are due and exports that have expired are looked for; 1 h
 	Sweep       time.Duration // how often numbers that nobody has are looked for; 1 h
 }
 
@@ -92,6 +99,7 @@ func (t Tuning) withDefaults() Tuning {
 	set(&t.Settle, 45*time.Second)
 	set(&t.Housekeep, time.Minute)
 	set(&t.Sweep, time.Hour)
+	set(&t.Departures, time.Hour)
 	return t
 }
 
@@ -154,6 +162,11 @@ func New(d Deps) (*Client, error) {
 	river.AddWorker(workers, &tenantCreatedWorker{Deps: d})
 	river.AddWorker(workers, &emailSendWorker{Deps: d})
 	river.AddWorker(workers, &fallbackPublishWorker{Deps: d})
+	river.AddWorker(workers, &tenantExportWorker{Deps: d})
+	river.AddWorker(workers, &callerEraseWorker{Deps: d})
+	river.AddWorker(workers, &tenantPurgeWorker{Deps: d})
+	river.AddWorker(workers, &loginDeleteWorker{Deps: d})
+	river.AddWorker(workers, &departuresWorker{Deps: d})
 	river.AddWorker(workers, &housekeepingWorker{Deps: d})
 	river.AddWorker(workers, &numberSweepWorker{Deps: d})
 	river.AddWorker(workers, &orphanReleaseWorker{Deps: d})
@@ -172,7 +185,7 @@ func New(d Deps) (*Client, error) {
 		SoftStopTimeout:     t.SoftStop,
 		RetryPolicy:         retries,
 		Middleware:          []rivertype.Middleware{&recorder{Deps: d, leases: leases, retries: retries}},
-		PeriodicJobs:        []*river.PeriodicJob{periodic(Housekeeping{}, t.Housekeep), periodic(NumberSweep{}, t.Sweep)},
+		PeriodicJobs:        []*river.PeriodicJob{periodic(Housekeeping{}, t.Housekeep), periodic(NumberSweep{}, t.Sweep), periodic(Departures{}, t.Departures)},
 		Logger:              d.Log,
 	})
 	if err != nil {

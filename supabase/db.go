@@ -63,6 +63,16 @@ func (db *DB) Tx(ctx context.Context, s Scope, fn func(tx pgx.Tx) error) error {
 	})
 }
 
+// Snapshot runs fn in one read-only transaction under the scope: all that it reads is of the same moment.
+func (db *DB) Snapshot(ctx context.Context, s Scope, fn func(tx pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, db.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, setScope, s.settings()...); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
 type scoped struct {
 	pool  *pgxpool.Pool
 	scope Scope

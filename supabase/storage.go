@@ -16,16 +16,18 @@ import (
 // supabase-go's storage client is not used: it takes no context or transport, sends sb_secret_ keys as a Bearer, and
 // carries one upload's headers into the next.
 type Storage struct {
-	url  string
-	key  string
-	http *http.Client
+	url   string
+	key   string
+	http  *http.Client
+	files *http.Client // without a time limit of its own: a file takes as long as its context allows
 }
 
 // NewStorage reaches the project at url with its secret key, in either style. It does not connect.
 func NewStorage(url, key string) *Storage {
+	carrier := http.DefaultTransport.(*http.Transport).Clone()
 	return &Storage{
 		url: strings.TrimRight(url, "/") + "/storage/v1", key: key,
-		http: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone(), Timeout: ServiceTimeout},
+		http: &http.Client{Transport: carrier, Timeout: ServiceTimeout}, files: &http.Client{Transport: carrier},
 	}
 }
 
@@ -56,24 +58,34 @@ func (s *Storage) PublicURL(bucket, path string) string {
 }
 
 func (s *Storage) send(ctx context.Context, path string, body []byte, header http.Header) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+path, bytes.NewReader(body))
+	resp, err := s.request(ctx, s.http, http.MethodPost, path, bytes.NewReader(body), int64(len(body)), header)
 	if err != nil {
 		return err
 	}
+	return resp.Body.Close()
+}
+
+// request returns an answer that is no failure; its body is the caller's to close.
+func (s *Storage) request(ctx context.Context, client *http.Client, method, path string, body io.Reader, size int64, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.url+path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.ContentLength = size
 	req.Header = header
 	req.Header.Set("apikey", s.key)
 	if isToken(s.key) {
 		req.Header.Set("Authorization", "Bearer "+s.key)
 	}
-	resp, err := s.http.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
-		return serviceError("Storage", 0, "")
+		return nil, serviceError("Storage", 0, "")
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
 	}
 	defer resp.Body.Close()
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
-	if resp.StatusCode < 300 {
-		return nil
-	}
 	// Storage answers 400 to most failures; the true status is in the body, as text.
 	var told struct {
 		StatusCode json.RawMessage `json:"statusCode"`
@@ -87,7 +99,7 @@ func (s *Storage) send(ctx context.Context, path string, body []byte, header htt
 	if len(told.Error) > 60 {
 		told.Error = told.Error[:60]
 	}
-	return serviceError("Storage", status, told.Error)
+	return nil, serviceError("Storage", status, told.Error)
 }
 
 func escape(path string) string { return (&url.URL{Path: path}).EscapedPath() }

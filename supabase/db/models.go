@@ -597,6 +597,14 @@ type PrivateIdempotencyKey struct {
 	CreatedAt   time.Time       `json:"created_at"`
 }
 
+// Which deletion of a tenant is to be made final: one that was restored, or deleted anew, since is another.
+type PrivatePurge struct {
+	TenantID  uuid.UUID `json:"tenant_id"`
+	DeletedAt time.Time `json:"deleted_at"`
+	JobID     uuid.UUID `json:"job_id"`
+	OrderedBy string    `json:"ordered_by"`
+}
+
 // Names no customer may take: our hosts, infrastructure, impersonation. The same list as subdomain/reserved.txt.
 type PrivateReservedSlug struct {
 	Slug string `json:"slug"`
@@ -754,6 +762,32 @@ type TenantApiKey struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
+// Copies of all of a tenant's data, as zip files in the private bucket exports. Kept for seven days.
+type TenantExport struct {
+	// Opaque key; the file is exports/<tenant>/<id>.zip.
+	ID uuid.UUID `json:"id"`
+	// Whose data.
+	TenantID uuid.UUID `json:"tenant_id"`
+	// open, ready, failed or expired.
+	State string `json:"state"`
+	// Size of the file.
+	Bytes *int64 `json:"bytes"`
+	// SHA-256 of the file, in hexadecimal.
+	Sha256 *string `json:"sha256"`
+	// Rows by table, and recordings.
+	Counts json.RawMessage `json:"counts"`
+	// The job that makes it.
+	JobID *uuid.UUID `json:"job_id"`
+	// E-mail address of who asked.
+	RequestedBy string `json:"requested_by"`
+	// When it was asked for.
+	CreatedAt time.Time `json:"created_at"`
+	// When it could be fetched first.
+	ReadyAt *time.Time `json:"ready_at"`
+	// When the file is deleted.
+	ExpiresAt *time.Time `json:"expires_at"`
+}
+
 // What Kestrel's staff note about a customer. Never shown to the customer, nor exported with its data.
 type TenantNote struct {
 	// Opaque key.
@@ -828,6 +862,24 @@ type TenantSlug struct {
 	RetiredAt *time.Time `json:"retired_at"`
 	// When it was first taken.
 	CreatedAt time.Time `json:"created_at"`
+}
+
+// What is left of purged tenants: no name, address or number.
+type TenantTombstone struct {
+	// The tenant's id, as its blanked activity still has it.
+	ID uuid.UUID `json:"id"`
+	// Its last plan.
+	PlanTier string `json:"plan_tier"`
+	// When it had come.
+	CreatedAt time.Time `json:"created_at"`
+	// When it was deleted.
+	DeletedAt time.Time `json:"deleted_at"`
+	// When its data was removed.
+	PurgedAt time.Time `json:"purged_at"`
+	// Who ordered that: admin:…, or job:… after 30 days.
+	OrderedBy string `json:"ordered_by"`
+	// What it had, in numbers.
+	Counts json.RawMessage `json:"counts"`
 }
 
 // One row per tenant and usage period. Counters are kept by the transaction that records the call.

@@ -265,12 +265,13 @@ begin
   select pg_catalog.jsonb_object_agg(key, pg_catalog.jsonb_build_array(private.masked(key, b -> key), private.masked(key, a -> key))) into diff
   from pg_catalog.jsonb_object_keys(b || a) key
   where b -> key is distinct from a -> key
-    and key not in ('updated_at', 'created_at', 'last_used_at', 'current_month_calls', 'webhooks_checked_at', 'webhooks')
+    and key not in ('updated_at', 'created_at', 'last_used_at', 'current_month_calls', 'is_current', 'webhooks_checked_at', 'webhooks')
     and not (tg_op <> 'UPDATE' and coalesce(nullif(b -> key, 'null'), nullif(a -> key, 'null')) is null);
   if diff is null then return null; end if;
   if tg_table_name = 'plans' then diff := diff || pg_catalog.jsonb_build_object('tier', pg_catalog.jsonb_build_array(b -> 'tier', a -> 'tier')); end if;
   v_tenant := case when tg_table_name = 'tenants' then coalesce(a ->> 'id', b ->> 'id') else coalesce(a ->> 'tenant_id', b ->> 'tenant_id') end;
   if tg_op = 'DELETE' and v_tenant is not null and not exists (select from public.tenants where id = v_tenant) then return null; end if;
+  if private.setting('purge') = v_tenant::text then return null; end if; -- what is being forgotten is not logged
   if tg_table_name = 'tenants' and tg_op = 'UPDATE' then
     v_op := case
       when diff ? 'deleted_at' then case when a ->> 'deleted_at' is null then 'restored' else 'deleted' end

@@ -1,0 +1,141 @@
+package jobs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"kestrel.ai/supabase/db"
+)
+
+// ExportLife is how long the file of an export is kept.
+const ExportLife = 7 * 24 * time.Hour
+
+// TenantExport writes all of a tenant's data into one zip file: rows as JSON and as CSV, recordings, and a manifest.
+// Rows and files stream through a temporary file, so that memory does not grow with the tenant.
+type TenantExport struct{ Args }
+
+// Kind implements river.JobArgs.
+func (TenantExport) Kind() string { return "tenant_export" }
+
+type tenantExportWorker struct {
+	river.WorkerDefaults[TenantExport]
+	Deps
+}
+
+// Timeout implements river.Worker.
+func (w *tenantExportWorker) Timeout(*river.Job[TenantExport]) time.Duration { return longJob }
+
+func exportObject(tenant, export uuid.UUID) string {
+	return tenant.String() + "/" + export.String() + ".zip"
+}
+
+func (w *tenantExportWorker) Work(ctx context.Context, job *river.Job[TenantExport]) error {
+	e, err := w.queries(job.Kind).ExportToMake(ctx, job.Args.SubjectID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return finish(ctx, &w.Deps, job, nil)
+	}
+	if err != nil {
+		return err
+	}
+	file, err := os.CreateTemp("", "kestrel-export-*.zip")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+
+	now := w.Now()
+	out := newArchive(file, e.TenantID, now)
+	err = w.snapshot(ctx, job.Kind, func(tx pgx.Tx) error {
+		for _, t := range exportTables {
+			if err := step(ctx, &w.Deps, job, t.name); err != nil {
+				return err
+			}
+			if err := out.table(ctx, tx, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := step(ctx, &w.Deps, job, "recordings"); err != nil {
+		return err
+	}
+	if err := w.recordings(ctx, job.Kind, e.TenantID, out); err != nil {
+		return err
+	}
+	if err := out.close(); err != nil {
+		return err
+	}
+	if err := step(ctx, &w.Deps, job, "uploading"); err != nil {
+		return err
+	}
+	if err := w.Storage.EnsureBucket(ctx, ExportsBucket, false); err != nil {
+		return err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	sum := sha256.New()
+	size, err := io.Copy(sum, file)
+	if err != nil {
+		return err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if err := w.Storage.UploadFrom(ctx, ExportsBucket, exportObject(e.TenantID, e.ID), "application/zip", file, size); err != nil {
+		return err
+	}
+	return finish(ctx, &w.Deps, job, func(q *db.Queries) error {
+		return q.RecordExport(ctx, db.RecordExportParams{
+			ID: e.ID, Bytes: size, Sha256: hex.EncodeToString(sum.Sum(nil)), Counts: encode(out.manifest.Counts), At: now, Until: now.Add(ExportLife),
+		})
+	})
+}
+
+// recordings adds the calls' sound files, page by page. One that is missing in Storage is named in the manifest.
+func (w *tenantExportWorker) recordings(ctx context.Context, kind string, tenant uuid.UUID, out *archive) error {
+	q := w.queries(kind)
+	var after uuid.UUID
+	for {
+		page, err := q.RecordingsAfter(ctx, tenant, after)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, r := range page {
+			after = r.ID
+			if err := w.recording(ctx, tenant, r.ID, r.RecordingPath, out); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (w *tenantExportWorker) recording(ctx context.Context, tenant, call uuid.UUID, path string, out *archive) error {
+	if !ownFile(tenant, path) {
+		out.missing(call)
+		return nil
+	}
+	body, found, err := w.Storage.Download(ctx, RecordingsBucket, path)
+	if err != nil {
+		return err
+	}
+	if !found {
+		out.missing(call)
+		return nil
+	}
+	defer body.Close()
+	return out.recording(call, path, body)
+}
