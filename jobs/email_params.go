@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,6 +32,9 @@ func (w *emailSendWorker) params(ctx context.Context, q *db.Queries, e db.EmailT
 		facts := w.facts(t)
 		if e.Template == emails.TemplateLive && !t.NumberLive {
 			return nil, "", permanently("The tenant has no number that is live any more.")
+		}
+		if err := timely(e.Template, t, own); err != nil {
+			return nil, "", err
 		}
 		if !t.NumberLive && e.Template != emails.TemplateAdminNewTenant {
 			delete(facts, "phone_number")
@@ -77,4 +81,23 @@ func (w *emailSendWorker) facts(t db.TenantForEmailRow) map[string]any {
 		facts["trial_ends_at"] = *t.TrialEndsAt
 	}
 	return facts
+}
+
+// timely refuses what has become untrue since it was queued: a customer whose calls are not answered gets mails about
+// the account only, and a trial that was extended ends another day.
+func timely(template string, t db.TenantForEmailRow, own map[string]any) error {
+	live := t.SubscriptionStatus == "trial" || t.SubscriptionStatus == "active"
+	switch template {
+	case emails.TemplateLive, emails.TemplateUsageWarning:
+		if !live {
+			return permanently("The tenant is %s by now, so that this e-mail would be wrong.", t.SubscriptionStatus)
+		}
+	case emails.TemplateTrialEnding:
+		said, _ := own["trial_ends_at"].(string)
+		ends, err := time.Parse(time.RFC3339, said)
+		if t.SubscriptionStatus != "trial" || err == nil && (t.TrialEndsAt == nil || !t.TrialEndsAt.Equal(ends)) {
+			return permanently("The trial was extended or is over by now, so that this e-mail would be wrong.")
+		}
+	}
+	return nil
 }

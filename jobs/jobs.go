@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -42,7 +41,6 @@ type Resend interface {
 type Auth interface {
 	EnsureUser(ctx context.Context, email string) (id uuid.UUID, unused bool, err error)
 	Link(ctx context.Context, kind, email, redirectTo string) (string, error)
-	DeleteUser(ctx context.Context, id uuid.UUID) error
 }
 
 // Storage is what jobs need of *supabase.Storage.
@@ -50,10 +48,6 @@ type Storage interface {
 	EnsureBucket(ctx context.Context, bucket string, public bool) error
 	Upload(ctx context.Context, bucket, path, contentType string, body []byte) error
 	PublicURL(bucket, path string) string
-	UploadFrom(ctx context.Context, bucket, path, contentType string, body io.Reader, size int64) error
-	Download(ctx context.Context, bucket, path string) (io.ReadCloser, bool, error)
-	Remove(ctx context.Context, bucket string, paths ...string) error
-	RemoveFolder(ctx context.Context, bucket, folder string) error
 }
 
 // Config is what jobs know of the outside.
@@ -62,6 +56,7 @@ type Config struct {
 	Origin      func(label string) string // scheme, host and port of a label under the base domain; "" is the apex
 	AdminEmail  string                    // who is told of new tenants; empty tells nobody
 	TrialDays   int                       // 0 means 14, as in SQL
+	TrialGrace  time.Duration             // from a trial's end until the tenant is suspended
 	SessionURL  string                    // Postgres as kestrel_app on a session connection, if DB's is a transaction pooler's
 	Tuning      Tuning
 }
@@ -77,8 +72,9 @@ type Tuning struct {
 	RescueEvery time.Duration // how often jobs of dead workers are looked for; 5 s
 	Settle      time.Duration // how long a purchase that Twilio did not confirm may still take effect; 45 s
 	Housekeep   time.Duration // how often lost jobs and expired rows are looked for; 1 min
-	Departures  time.Duration // how often purges that are due and exports that have expired are looked for; 1 h
 	Sweep       time.Duration // how often numbers that nobody has are looked for; 1 h
+	Reset       time.Duration // how often usage periods that have ended are closed; 1 h
+	Lifecycle   time.Duration // how often trials and waiting tenants are looked at; 15 min
 }
 
 func (t Tuning) withDefaults() Tuning {
@@ -99,7 +95,8 @@ func (t Tuning) withDefaults() Tuning {
 	set(&t.Settle, 45*time.Second)
 	set(&t.Housekeep, time.Minute)
 	set(&t.Sweep, time.Hour)
-	set(&t.Departures, time.Hour)
+	set(&t.Reset, time.Hour)
+	set(&t.Lifecycle, 15*time.Minute)
 	return t
 }
 
@@ -162,15 +159,11 @@ func New(d Deps) (*Client, error) {
 	river.AddWorker(workers, &tenantCreatedWorker{Deps: d})
 	river.AddWorker(workers, &emailSendWorker{Deps: d})
 	river.AddWorker(workers, &fallbackPublishWorker{Deps: d})
-	river.AddWorker(workers, &tenantExportWorker{Deps: d})
-	river.AddWorker(workers, &callerEraseWorker{Deps: d})
-	river.AddWorker(workers, &tenantPurgeWorker{Deps: d})
-	river.AddWorker(workers, &loginDeleteWorker{Deps: d})
-	river.AddWorker(workers, &departuresWorker{Deps: d})
 	river.AddWorker(workers, &housekeepingWorker{Deps: d})
 	river.AddWorker(workers, &numberSweepWorker{Deps: d})
-	river.AddWorker(workers, &orphanReleaseWorker{Deps: d})
-	river.AddWorker(workers, &tenantsBulkWorker{Deps: d})
+	river.AddWorker(workers, &usageResetWorker{Deps: d})
+	river.AddWorker(workers, &lifecycleWorker{Deps: d})
+	river.AddWorker(workers, &requestNoticeWorker{Deps: d})
 
 	client, err := river.NewClient(riverpgxv5.New(d.DB.Pool()), &river.Config{
 		ID:                  id,
@@ -185,8 +178,10 @@ func New(d Deps) (*Client, error) {
 		SoftStopTimeout:     t.SoftStop,
 		RetryPolicy:         retries,
 		Middleware:          []rivertype.Middleware{&recorder{Deps: d, leases: leases, retries: retries}},
-		PeriodicJobs:        []*river.PeriodicJob{periodic(Housekeeping{}, t.Housekeep), periodic(NumberSweep{}, t.Sweep), periodic(Departures{}, t.Departures)},
-		Logger:              d.Log,
+		PeriodicJobs: []*river.PeriodicJob{
+			periodic(Housekeeping{}, t.Housekeep), periodic(NumberSweep{}, t.Sweep), periodic(UsageReset{}, t.Reset), periodic(Lifecycle{}, t.Lifecycle),
+		},
+		Logger: d.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("jobs: %w", err)
@@ -194,11 +189,12 @@ func New(d Deps) (*Client, error) {
 	return &Client{river: client, leases: leases, rescuer: newRescuer(d, id), stopped: make(chan struct{})}, nil
 }
 
-// periodic asks every so often; what is due is the job's own question, so that a missed or doubled run does no harm.
+// periodic asks at the start and every so often: a platform that is deployed every hour still gets round to what is
+// hourly. What is due is the job's own question, so that a missed or doubled run does no harm.
 func periodic(args river.JobArgs, every time.Duration) *river.PeriodicJob {
 	return river.NewPeriodicJob(river.PeriodicInterval(every), func() (river.JobArgs, *river.InsertOpts) {
 		return args, &river.InsertOpts{MaxAttempts: 1}
-	}, nil)
+	}, &river.PeriodicJobOpts{RunOnStart: true})
 }
 
 // Start works jobs until Stop, whatever becomes of ctx. It fails when the queue cannot be reached.

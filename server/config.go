@@ -62,6 +62,8 @@ type Config struct {
 	RateLimitOnboarding int            `env:"RATE_LIMIT_ONBOARDING" envDefault:"30" want:"a whole number" check:"positive" doc:"Onboarding requests a minute from one address, per process."`
 	DrainTimeout        time.Duration  `env:"DRAIN_TIMEOUT" envDefault:"25s" want:"a duration such as 25s" check:"positive" doc:"How long requests and jobs may finish after SIGTERM; keep it under the platform's kill time-out."`
 
+	TrialGrace time.Duration `env:"TRIAL_GRACE" envDefault:"0s" want:"a duration such as 24h" check:"not_negative" doc:"How long after a trial's end calls are still answered, before the tenant is suspended."`
+
 	CostNumberMonth    float64 `env:"COST_NUMBER_MONTH" envDefault:"1.15" want:"US dollars, e.g. 1.15" check:"cost" doc:"US dollars a phone number costs per month."`
 	CostIncomingMinute float64 `env:"COST_INCOMING_MINUTE" envDefault:"0.0085" want:"US dollars, e.g. 0.0085" check:"cost" doc:"US dollars per minute of an incoming call."`
 	CostOutgoingMinute float64 `env:"COST_OUTGOING_MINUTE" envDefault:"0.014" want:"US dollars, e.g. 0.014" check:"cost" doc:"US dollars per minute of an outgoing call."`

@@ -50,6 +50,9 @@ func checks() map[string]func(value string) string {
 		"positive": func(v string) string {
 			return problem(strings.Trim(v, "0smh") != "" && v[0] != '-', "must be more than zero")
 		},
+		"not_negative": func(v string) string {
+			return problem(v[0] != '-', "must not be negative")
+		},
 		"cost": func(v string) string {
 			return problem(v[0] >= '0' && v[0] <= '9', "must not be negative")
 		},

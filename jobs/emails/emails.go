@@ -18,17 +18,18 @@ import (
 
 // Names of the templates, as the outbox stores them.
 const (
-	TemplateAdminNewTenant = "admin_new_tenant"
-	TemplateWelcome        = "welcome"
-	TemplateLive           = "live"
-	TemplateTrialEnding    = "trial_ending"
-	TemplateUsageWarning   = "usage_warning"
-	TemplateAnnouncement   = "announcement"
-	TemplateMemberInvite   = "member_invite"
-	TemplateAuthRecovery   = "auth_recovery"
-	TemplateAuthMagicLink  = "auth_magic_link"
-	TemplateAuthConfirm    = "auth_confirm"
-	TemplateAuthInvite     = "auth_invite"
+	TemplateAdminNewTenant  = "admin_new_tenant"
+	TemplateWelcome         = "welcome"
+	TemplateLive            = "live"
+	TemplateTrialEnding     = "trial_ending"
+	TemplateUsageWarning    = "usage_warning"
+	TemplateMemberInvite    = "member_invite"
+	TemplatePendingReminder = "pending_reminder"
+	TemplateTenantRequest   = "tenant_request"
+	TemplateAuthRecovery    = "auth_recovery"
+	TemplateAuthMagicLink   = "auth_magic_link"
+	TemplateAuthConfirm     = "auth_confirm"
+	TemplateAuthInvite      = "auth_invite"
 )
 
 var (
@@ -102,8 +103,10 @@ func blank(template string) Params {
 		return &TrialEnding{}
 	case TemplateUsageWarning:
 		return &UsageWarning{}
-	case TemplateAnnouncement:
-		return &Announcement{}
+	case TemplatePendingReminder:
+		return &PendingReminder{}
+	case TemplateTenantRequest:
+		return &TenantRequest{}
 	case TemplateMemberInvite:
 		return &MemberInvite{}
 	case TemplateAuthRecovery:

@@ -81,16 +81,28 @@ func samples() map[string]Params {
 			CompanyName: "HAIEC", OwnerName: "Dana Reyes", TrialEndsAt: at("2026-03-24T21:00:00Z"), Timezone: "America/New_York",
 			Calls: 1204, Appointments: 1, PlanName: "Professional", PlanPriceCents: 29900, BillingURL: "https://haiec.kestrel.ai/usage",
 		},
+		"pending_reminder": PendingReminder{
+			CompanyName: "HAIEC", Slug: "haiec", PlanName: "Professional", OwnerName: "Dana Reyes", OwnerEmail: "admin@haiec.com", OwnerPhone: "+18573825169",
+			CreatedAt: at("2026-03-10T14:05:00Z"), Timezone: "America/New_York", AdminURL: admin.AdminURL,
+		},
+		"pending_reminder_number": PendingReminder{
+			CompanyName: "HAIEC", Slug: "haiec", PlanName: "Professional", OwnerEmail: "admin@haiec.com", PhoneNumber: "+18573825169",
+			CreatedAt: at("2026-03-10T14:05:00Z"), Timezone: "America/New_York", AdminURL: admin.AdminURL,
+		},
+		"tenant_request_plan": TenantRequest{
+			Kind: "plan", CompanyName: "HAIEC", Slug: "haiec", PlanName: "Professional", PlanPriceCents: 29900, PlanWanted: "Premium", PlanWantedPriceCents: 59900,
+			RequestedBy: "dana@haiec.com", OwnerEmail: "admin@haiec.com", OwnerPhone: "+18573825169", AdminURL: admin.AdminURL,
+		},
+		"tenant_request_reactivation": TenantRequest{
+			Kind: "reactivation", CompanyName: "HAIEC", Slug: "haiec", PlanName: "Professional", PlanPriceCents: 29900,
+			RequestedBy: "dana@haiec.com", OwnerEmail: "admin@haiec.com", AdminURL: admin.AdminURL,
+		},
 		"usage_warning_80":      usage,
 		"usage_warning_100":     usageFull,
 		"usage_warning_largest": usageLargest,
 		"member_invite": MemberInvite{
 			CompanyName: "HAIEC", InvitedBy: "Dana Reyes", Role: "member", AcceptURL: "https://haiec.kestrel.ai/invite?token=abc",
 			ExpiresAt: at("2026-03-17T14:00:00Z"), Timezone: "America/New_York",
-		},
-		"announcement": Announcement{
-			CompanyName: "HAIEC", OwnerName: "Dana Reyes", Subject: "Maintenance on Sunday", DashboardURL: dashboard,
-			Text: "On Sunday at 3 AM calls go to your forward number for ten minutes.\n\nSee https://status.kestrel.ai for more.",
 		},
 		"auth_recovery":   AuthRecovery{auth},
 		"auth_magic_link": AuthMagicLink{auth},
@@ -239,7 +251,7 @@ func TestUnusableParams(t *testing.T) {
 	t.Parallel()
 	for _, template := range []string{
 		TemplateAdminNewTenant, TemplateWelcome, TemplateLive, TemplateTrialEnding, TemplateUsageWarning,
-		TemplateMemberInvite, TemplateAnnouncement, TemplateAuthRecovery, TemplateAuthMagicLink, TemplateAuthConfirm, TemplateAuthInvite,
+		TemplatePendingReminder, TemplateTenantRequest, TemplateMemberInvite, TemplateAuthRecovery, TemplateAuthMagicLink, TemplateAuthConfirm, TemplateAuthInvite,
 	} {
 		for _, params := range []any{nil, map[string]any{}, json.RawMessage(`{`), json.RawMessage(`[1]`), (*Live)(nil)} {
 			if got, err := Render(template, params); !errors.Is(err, ErrParams) || got != (Rendered{}) {

@@ -233,7 +233,7 @@ select t.slug, t.company_name, t.owner_name, t.owner_email, t.owner_phone, t.ind
   p.name as plan_name, coalesce(term.monthly_calls, p.monthly_calls)::int as plan_calls, coalesce(term.price_cents, p.price_cents)::int as plan_price_cents,
   coalesce(u.period_end, t.created_at)::timestamptz as period_end,
   (select count(*) from call_logs c where c.tenant_id = t.id and c.usage_id is not null and c.started_at >= t.activated_at)::int as trial_calls,
-  (select count(*) from appointments a where a.tenant_id = t.id)::int as appointments,
+  (select count(*) from appointments a where a.tenant_id = t.id and a.created_at >= t.activated_at and a.status <> 'cancelled')::int as appointments,
   coalesce(bigger.name, '')::text as next_plan_name, coalesce(bigger.monthly_calls, 0)::int as next_plan_calls, coalesce(bigger.price_cents, 0)::int as next_plan_price_cents
 from tenants t
 join plans p on p.tier = t.plan_tier

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const decidePlan = `-- name: DecidePlan :one
@@ -36,11 +35,11 @@ func (q *Queries) DueUsageTenant(ctx context.Context, at time.Time) (uuid.UUID, 
 }
 
 const endTrials = `-- name: EndTrials :one
-select private.end_trials($1::timestamptz, $2::interval)::int
+select private.end_trials($1::timestamptz)::int
 `
 
-func (q *Queries) EndTrials(ctx context.Context, at time.Time, grace pgtype.Interval) (int32, error) {
-	row := q.db.QueryRow(ctx, endTrials, at, grace)
+func (q *Queries) EndTrials(ctx context.Context, before time.Time) (int32, error) {
+	row := q.db.QueryRow(ctx, endTrials, before)
 	var column_1 int32
 	err := row.Scan(&column_1)
 	return column_1, err
@@ -205,14 +204,15 @@ func (q *Queries) RequestPlan(ctx context.Context, tenantID uuid.UUID, planTier 
 }
 
 const requestReactivation = `-- name: RequestReactivation :one
-select private.request_reactivation($1::uuid, $2::timestamptz)::timestamptz
+select r.at::timestamptz from private.request_reactivation($1::uuid, $2::timestamptz) r(at) where r.at is not null
 `
 
+// No row where there is nothing to ask.
 func (q *Queries) RequestReactivation(ctx context.Context, tenantID uuid.UUID, at time.Time) (time.Time, error) {
 	row := q.db.QueryRow(ctx, requestReactivation, tenantID, at)
-	var column_1 time.Time
-	err := row.Scan(&column_1)
-	return column_1, err
+	var r_at time.Time
+	err := row.Scan(&r_at)
+	return r_at, err
 }
 
 const resetDueUsage = `-- name: ResetDueUsage :one

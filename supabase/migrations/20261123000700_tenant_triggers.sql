@@ -271,7 +271,6 @@ begin
   if tg_table_name = 'plans' then diff := diff || pg_catalog.jsonb_build_object('tier', pg_catalog.jsonb_build_array(b -> 'tier', a -> 'tier')); end if;
   v_tenant := case when tg_table_name = 'tenants' then coalesce(a ->> 'id', b ->> 'id') else coalesce(a ->> 'tenant_id', b ->> 'tenant_id') end;
   if tg_op = 'DELETE' and v_tenant is not null and not exists (select from public.tenants where id = v_tenant) then return null; end if;
-  if private.setting('purge') = v_tenant::text then return null; end if; -- what is being forgotten is not logged
   if tg_table_name = 'tenants' and tg_op = 'UPDATE' then
     v_op := case
       when diff ? 'deleted_at' then case when a ->> 'deleted_at' is null then 'restored' else 'deleted' end

@@ -164,19 +164,19 @@ begin
 end $$;
 comment on function private.warn_trials(timestamptz) is 'Queues the mail that a trial ends within three days, once for each end. A trial whose end nobody saw coming gets none.';
 
-create function private.end_trials(p_at timestamptz, p_grace interval) returns int
+create function private.end_trials(p_before timestamptz) returns int
 language plpgsql security definer set search_path = '' as $$
 declare v_count int;
 begin
   with due as (
-    select id from public.tenants where subscription_status = 'trial' and deleted_at is null and trial_ends_at <= p_at - p_grace
+    select id from public.tenants where subscription_status = 'trial' and deleted_at is null and trial_ends_at <= p_before
     order by trial_ends_at limit 500 for no key update skip locked
   )
   update public.tenants t set subscription_status = 'suspended', status_reason = 'The trial has ended.' from due where t.id = due.id;
   get diagnostics v_count = row_count;
   return v_count;
 end $$;
-comment on function private.end_trials(timestamptz, interval) is 'Suspends up to 500 tenants whose trial ended longer than the grace ago; returns how many.';
+comment on function private.end_trials(timestamptz) is 'Suspends up to 500 tenants whose trial ended by then, which is now less the grace; returns how many.';
 
 create function private.remind_pending(p_at timestamptz, p_admin text) returns int
 language plpgsql security definer set search_path = '' as $$

@@ -13,7 +13,7 @@ select private.reset_usage(@tenant_id::uuid, @at::timestamptz)::int;
 select private.warn_trials(@at::timestamptz)::int;
 
 -- name: EndTrials :one
-select private.end_trials(@at::timestamptz, @grace::interval)::int;
+select private.end_trials(@before::timestamptz)::int;
 
 -- name: RemindPending :one
 select private.remind_pending(@at::timestamptz, @admin_email::text)::int;
@@ -35,7 +35,8 @@ select private.request_plan(@tenant_id::uuid, @plan_tier::text)::uuid;
 select private.decide_plan(@id::uuid, @confirm::boolean, sqlc.narg('reason')::text)::uuid;
 
 -- name: RequestReactivation :one
-select private.request_reactivation(@tenant_id::uuid, @at::timestamptz)::timestamptz;
+-- No row where there is nothing to ask.
+select r.at::timestamptz from private.request_reactivation(@tenant_id::uuid, @at::timestamptz) r(at) where r.at is not null;
 
 -- name: FindPlanRequest :one
 select r.*, t.slug, t.company_name from tenant_requests r join tenants t on t.id = r.tenant_id where r.id = @id and r.kind = 'plan';

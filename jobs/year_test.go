@@ -1,0 +1,294 @@
+package jobs_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"kestrel.ai/jobs"
+	"kestrel.ai/supabase"
+	"kestrel.ai/supabase/supabasetest"
+)
+
+var yearSeed = flag.Uint64("year.seed", 1, "seed of TestYear's calls")
+
+// year is a simulated one: the clock, the platform, and what it must come to.
+type year struct {
+	t       *testing.T
+	fixture *supabasetest.Database
+	db      *supabase.DB
+	rng     *rand.Rand
+	from    time.Time
+	tenants []*yearTenant
+	due     map[int][]func(*pgx.Batch) // by hour
+	calls   int
+}
+
+const (
+	yearDays    = 376
+	yearTenancy = 200
+	yearPace    = 0.9 // calls an hour, over all tenants
+)
+
+// The worker is down for 40 days twice, over each change of the clocks.
+func workerIsUp(day int) bool { return !(day >= 55 && day < 95) && !(day >= 275 && day < 315) }
+
+// TestYear lets 200 tenants live through a leap year and more, hour by hour. Calls and messages come late, twice and in
+// pieces. In the end every period was closed once and in order, every warning and trial's mail went out once, and all
+// sums are those of the recount.
+func TestYear(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	y := newYear(t)
+	asked, closed := 0, 0
+	for hour := range yearDays * 24 {
+		at := y.from.Add(time.Duration(hour) * time.Hour)
+		if workerIsUp(hour / 24) {
+			closed += y.work(at, hour)
+			asked++
+		}
+		y.happen(at, hour)
+		if hour%(24*25) == 0 {
+			y.counters(at)
+		}
+	}
+	y.settle()
+	if closed < yearTenancy*12 || asked < 7000 {
+		t.Errorf("only %d periods closed, only %d hours asked", closed, asked)
+	}
+	t.Logf("seed %d: %d calls, %d periods closed, %d hours asked, in %s", *yearSeed, y.calls, closed, asked, time.Since(began).Round(time.Second))
+}
+
+func newYear(t *testing.T) *year {
+	ctx := context.Background()
+	y := &year{t: t, fixture: supabasetest.New(t), rng: rand.New(rand.NewPCG(*yearSeed, 7)), from: time.Date(2024, 1, 10, 0, 0, 0, 0, time.UTC), due: map[int][]func(*pgx.Batch){}}
+	var err error
+	y.db, err = supabase.Open(ctx, y.fixture.AppURL+"&pool_max_conns=4")
+	must(t, err)
+	t.Cleanup(y.db.Close)
+	y.tenants = yearTenants(t, y.rng, yearTenancy, y.from, y.from.AddDate(0, 0, yearDays))
+	for i, one := range y.tenants {
+		status, ends := "active", (*time.Time)(nil)
+		if !one.trial.IsZero() {
+			status, ends = "trial", &one.trial
+		}
+		must(t, y.fixture.Admin.QueryRow(ctx, `insert into tenants (slug, company_name, owner_email, subscription_status, timezone, billing_anchor, max_monthly_calls, trial_ends_at)
+			values ($1, $1, $1 || '@example.com', $2, $3, $4, $5, $6) returning id`, fmt.Sprintf("tenant-%d", i), status, one.zone.String(), one.anchor, one.limit, ends).Scan(&one.id))
+	}
+	// They began when the year does, not when the test runs.
+	_, err = y.fixture.Admin.Exec(ctx, `delete from tenant_usage`)
+	must(t, err)
+	_, err = y.fixture.Admin.Exec(ctx, `select private.show_usage(t.id, (private.usage_at(t.id, $1)).id) from tenants t`, y.from)
+	must(t, err)
+	return y
+}
+
+// work is what the periodic jobs do in an hour, sometimes in two processes at once.
+func (y *year) work(at time.Time, hour int) (closed int) {
+	y.t.Helper()
+	ctx := context.Background()
+	lives := hour%6 == 0
+	for _, one := range y.tenants {
+		closed += one.reset(at)
+		if lives && one.live && !one.trial.IsZero() {
+			if left := one.trial.Sub(at); left > 0 && left <= 72*time.Hour {
+				one.mails["trial_ending:"+one.id.String()+":"+one.trial.Format("2006-01-02T15:04:05")] = true
+			} else if left <= 0 {
+				one.live = false
+			}
+		}
+	}
+	processes := 1
+	if hour%24 == 0 {
+		processes = 2
+	}
+	var did atomic.Int64
+	var wait sync.WaitGroup
+	for range processes {
+		wait.Go(func() {
+			n, err := jobs.ResetUsage(ctx, y.db, at)
+			did.Add(int64(n))
+			if err == nil && lives {
+				_, err = jobs.AdvanceLives(ctx, y.db, at, 0, "")
+			}
+			if err != nil {
+				y.t.Errorf("%s: %v", at, err)
+			}
+		})
+	}
+	wait.Wait()
+	if int(did.Load()) != closed {
+		y.t.Fatalf("%s: closed %d periods, want %d", at, did.Load(), closed)
+	}
+	return closed
+}
+
+// happen sends what calls and messages bring in an hour.
+func (y *year) happen(at time.Time, hour int) {
+	for range int(yearPace*2*y.rng.Float64() + 0.5) {
+		y.ring(at, hour)
+	}
+	batch := &pgx.Batch{}
+	for _, do := range y.due[hour] {
+		do(batch)
+	}
+	delete(y.due, hour)
+	if batch.Len() > 0 {
+		must(y.t, y.fixture.Admin.SendBatch(context.Background(), batch).Close())
+	}
+}
+
+// later is in how many hours something reaches us: mostly now, at times in days, rarely in weeks.
+func (y *year) later() int {
+	switch n := y.rng.IntN(100); {
+	case n < 88:
+		return 0
+	case n < 97:
+		return y.rng.IntN(48)
+	}
+	return y.rng.IntN(45 * 24)
+}
+
+func (y *year) on(hour int, do func(*pgx.Batch)) { y.due[hour] = append(y.due[hour], do) }
+
+// ring makes one call, one message, or one change of a limit.
+func (y *year) ring(at time.Time, hour int) {
+	one := y.tenants[y.rng.IntN(len(y.tenants))]
+	started := at.Add(-time.Duration(y.rng.IntN(3600)) * time.Second)
+	if started.Before(y.from) {
+		return
+	}
+	switch n := y.rng.IntN(100); {
+	case n < 3:
+		limit := one.limit%9 + 2
+		y.on(hour, func(b *pgx.Batch) {
+			b.Queue(`update tenants set max_monthly_calls = $2 where id = $1`, one.id, limit)
+			one.limit = limit
+			one.told(one.shown)
+		})
+		return
+	case n < 20:
+		body, parts := "On my way.", 1
+		if y.rng.IntN(3) == 0 {
+			body, parts = strings.Repeat("Grüße aus Köln. ", 12), 2
+		}
+		y.on(hour+y.later(), func(b *pgx.Batch) {
+			b.Queue(`insert into messages (tenant_id, direction, from_number, to_number, body, cost_micros, created_at) values ($1, 'inbound', '+16175550100', '+16175550101', $2, 7500, $3)`, one.id, body, started)
+			if p := &one.periods[one.at(started)]; p.Closed.IsZero() {
+				p.SMS, p.Cost = p.SMS+parts, p.Cost+7500
+			}
+		})
+		return
+	}
+	y.calls++
+	c := &yearCall{tenant: one, sid: "CA" + fmt.Sprint(y.calls), started: started, never: y.rng.IntN(20) == 0, period: -1}
+	agent, seconds, cost := y.rng.IntN(200), y.rng.IntN(300), y.rng.IntN(100_000)
+	insert := func(b *pgx.Batch) {
+		b.Queue(`insert into call_logs (tenant_id, call_sid, started_at, agent_seconds, duration_seconds, cost_micros, is_test) values ($1, $2, $3, $4, $5, $6, $7) on conflict (call_sid) do nothing`,
+			one.id, c.sid, c.started, c.agent, c.seconds, c.cost, c.never)
+	}
+	came := hour + y.later()
+	if y.rng.IntN(3) > 0 { // all at once
+		y.on(came, func(b *pgx.Batch) {
+			c.agent, c.seconds, c.cost = agent, seconds, cost
+			insert(b)
+			c.answered()
+		})
+	} else { // in pieces
+		y.on(came, insert)
+		came += y.later()
+		y.on(came, func(b *pgx.Batch) {
+			c.agent, c.seconds, c.cost = agent, seconds, cost
+			b.Queue(`update call_logs set agent_seconds = $2, duration_seconds = $3, cost_micros = $4 where call_sid = $1`, c.sid, agent, seconds, cost)
+			c.answered()
+		})
+	}
+	if y.rng.IntN(4) == 0 { // said twice
+		y.on(came+y.later(), insert)
+	}
+	if y.rng.IntN(4) == 0 { // and more of it
+		y.on(came+y.later(), func(b *pgx.Batch) {
+			b.Queue(`update call_logs set duration_seconds = $2, cost_micros = $3 where call_sid = $1`, c.sid, seconds+60, cost+1000)
+			c.corrected(seconds+60, cost+1000)
+		})
+	}
+}
+
+// counters holds the brief's column against the recount.
+func (y *year) counters(at time.Time) {
+	y.t.Helper()
+	shown := map[uuid.UUID]int{}
+	rows, err := y.fixture.Admin.Query(context.Background(), `select id, current_month_calls from tenants`)
+	must(y.t, err)
+	var id uuid.UUID
+	var calls int
+	_, err = pgx.ForEachRow(rows, []any{&id, &calls}, func() error { shown[id] = calls; return nil })
+	must(y.t, err)
+	for _, one := range y.tenants {
+		if want := one.periods[one.shown].Calls; shown[one.id] != want {
+			y.t.Errorf("%s at %s: current_month_calls is %d, want %d", one.id, at, shown[one.id], want)
+		}
+	}
+}
+
+// settle holds every row against the recount.
+func (y *year) settle() {
+	t, ctx := y.t, context.Background()
+	t.Helper()
+	rows, err := y.fixture.Admin.Query(ctx, `select tenant_id, period_start, period_end, calls, late_calls, seconds, sms, cost_micros, coalesce(closed_at, '0001-01-01 00:00+00'),
+		(select count(*) from events e where e.subject_id = u.id and e.type = 'usage.closed') from tenant_usage u order by tenant_id, period_start`)
+	must(t, err)
+	got := map[uuid.UUID][]yearPeriod{}
+	var id uuid.UUID
+	var p yearPeriod
+	var times int
+	_, err = pgx.ForEachRow(rows, []any{&id, &p.Start, &p.End, &p.Calls, &p.Late, &p.Seconds, &p.SMS, &p.Cost, &p.Closed, &times}, func() error {
+		if closed := p.Closed.Year() > 1; closed != (times == 1) || times > 1 {
+			t.Errorf("%s: the period from %s was closed %d times", id, p.Start, times)
+		}
+		p.Start, p.End, p.Closed = p.Start.UTC(), p.End.UTC(), p.Closed.UTC()
+		got[id] = append(got[id], p)
+		return nil
+	})
+	must(t, err)
+	total, late, mails := 0, 0, 0
+	for _, one := range y.tenants {
+		want := one.periods
+		if len(got[one.id]) < len(want) { // the last has not been opened yet
+			want = want[:len(got[one.id])]
+		}
+		same(t, one.id.String()+" "+one.zone.String(), got[one.id], want)
+		for _, p := range one.periods {
+			total, late = total+p.Calls, late+p.Late
+		}
+		mails += len(one.mails)
+		keys := map[string]bool{}
+		rows, err := y.fixture.Admin.Query(ctx, `select dedupe_key from email_log where tenant_id = $1 and template in ('usage_warning', 'trial_ending')`, one.id)
+		must(t, err)
+		var key string
+		_, err = pgx.ForEachRow(rows, []any{&key}, func() error { keys[key] = true; return nil })
+		must(t, err)
+		same(t, one.id.String()+": mails", keys, one.mails)
+	}
+	scan := func(sql string) (n int) {
+		must(t, y.fixture.Admin.QueryRow(ctx, sql).Scan(&n))
+		return n
+	}
+	same(t, "calls counted, of those late", []int{scan(`select count(*) from call_logs where usage_id is not null`), scan(`select sum(late_calls) from tenant_usage`)}, []int{total + late, late})
+	same(t, "closed out of order", scan(`select count(*) from (select period_start < lag(period_start) over (partition by u.tenant_id order by e.id) as wrong
+		from events e join tenant_usage u on u.id = e.subject_id where e.type = 'usage.closed') x where wrong`), 0)
+	same(t, "trials that go on", scan(`select count(*) from tenants where subscription_status = 'trial' and trial_ends_at < '2025-01-19'`), 0)
+	t.Logf("%d calls counted, %d late, %d mails", total, late, mails)
+	if late == 0 || mails < 300 {
+		t.Errorf("too tame a year: %d late, %d mails", late, mails)
+	}
+}
