@@ -149,19 +149,26 @@ func (a *API) jsonOnly(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-// knownQuery refuses parameters that the operation does not have: a misspelt filter must not list everything.
+// knownQuery refuses parameters that the operation does not have, or that come twice: a misspelt filter must not list
+// everything, and half a filter not something else.
 func (a *API) knownQuery(ctx huma.Context, next func(huma.Context)) {
 	var unknown *edge.Problem
+	refuse := func(name, why string) {
+		if unknown == nil {
+			unknown = edge.NewProblem(http.StatusUnprocessableEntity, "unknown_parameter", "A query parameter is not one of this operation, or comes twice.")
+		}
+		unknown = unknown.At(name, why)
+	}
+	seen := map[string]bool{}
 	for key := range humafiber.Unwrap(ctx).Context().QueryArgs().All() {
 		name := string(key)
-		known := name == "ticket" || slices.ContainsFunc(ctx.Operation().Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
-		if known {
-			continue
+		switch {
+		case seen[name]:
+			refuse(name, "comes twice; separate several values by commas")
+		case name != "ticket" && !slices.ContainsFunc(ctx.Operation().Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name }):
+			refuse(name, "is not a parameter of this operation")
 		}
-		if unknown == nil {
-			unknown = edge.NewProblem(http.StatusUnprocessableEntity, "unknown_parameter", "There is no such query parameter here.")
-		}
-		unknown = unknown.At(name, "is not a parameter of this operation")
+		seen[name] = true
 	}
 	if unknown != nil {
 		a.fail(ctx, unknown)

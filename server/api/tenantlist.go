@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -21,20 +22,20 @@ type listTenantsInput struct {
 	Deleted  bool     `query:"deleted" doc:"List the deleted ones instead"`
 	Overdue  bool     `query:"overdue" doc:"Only those pending for more than 48 hours"`
 	Sort     string   `query:"sort" enum:"created_at,company_name,slug,current_month_calls,subscription_status,plan_tier,updated_at" default:"created_at"`
-	Order    string   `query:"order" enum:"asc,desc" default:"desc"`
+	Order    string   `query:"order" enum:"asc,desc" doc:"Default: A to Z for names, newest or most first for the rest"`
 	Format   string   `query:"format" enum:"json,csv" doc:"csv streams all that match; so does Accept: text/csv"`
 	Accept   string   `header:"Accept" hidden:"true"`
 }
 
-// sortable maps what can be sorted by to SQL, and to what makes the same of a cursor's value.
-var sortable = map[string]struct{ column, value string }{
-	"created_at":          {"t.created_at", "%s::timestamptz"},
-	"updated_at":          {"t.updated_at", "%s::timestamptz"},
-	"company_name":        {"lower(t.company_name)", "lower(%s)"},
-	"slug":                {"t.slug", "%s"},
-	"current_month_calls": {"t.current_month_calls", "%s::int"},
-	"subscription_status": {"t.subscription_status", "%s"},
-	"plan_tier":           {"t.plan_tier", "%s"},
+// sortable maps what can be sorted by to SQL, to what makes the same of a cursor's value, and to the usual order.
+var sortable = map[string]struct{ column, value, first string }{
+	"created_at":          {"t.created_at", "%s::timestamptz", "desc"},
+	"updated_at":          {"t.updated_at", "%s::timestamptz", "desc"},
+	"company_name":        {"lower(t.company_name)", "lower(%s)", "asc"},
+	"slug":                {"t.slug", "%s", "asc"},
+	"current_month_calls": {"t.current_month_calls", "%s::int", "desc"},
+	"subscription_status": {"t.subscription_status", "%s", "asc"},
+	"plan_tier":           {"t.plan_tier", "%s", "asc"},
 }
 
 const listTenantsDoc doc = `List tenants
@@ -54,6 +55,7 @@ func (a *API) listTenants(ctx context.Context, in *listTenantsInput) (*huma.Stre
 
 // tenantPage reads one page; in.Limit may be more than callers may ask for.
 func (a *API) tenantPage(ctx context.Context, q db.DBTX, in listTenantsInput) (*listOutput[Tenant], error) {
+	in.Order = cmp.Or(in.Order, sortable[in.Sort].first)
 	begin := cursor{Sort: in.Sort + " " + in.Order}
 	c, err := in.after(begin)
 	if err != nil {
