@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -41,6 +42,7 @@ type Resend interface {
 type Auth interface {
 	EnsureUser(ctx context.Context, email string) (id uuid.UUID, unused bool, err error)
 	Link(ctx context.Context, kind, email, redirectTo string) (string, error)
+	DeleteUser(ctx context.Context, id uuid.UUID) error
 }
 
 // Storage is what jobs need of *supabase.Storage.
@@ -48,6 +50,10 @@ type Storage interface {
 	EnsureBucket(ctx context.Context, bucket string, public bool) error
 	Upload(ctx context.Context, bucket, path, contentType string, body []byte) error
 	PublicURL(bucket, path string) string
+	UploadFrom(ctx context.Context, bucket, path, contentType string, body io.Reader, size int64) error
+	Download(ctx context.Context, bucket, path string) (io.ReadCloser, bool, error)
+	Remove(ctx context.Context, bucket string, paths ...string) error
+	RemoveFolder(ctx context.Context, bucket, folder string) error
 }
 
 // Config is what jobs know of the outside.
@@ -72,6 +78,7 @@ type Tuning struct {
 	RescueEvery time.Duration // how often jobs of dead workers are looked for; 5 s
 	Settle      time.Duration // how long a purchase that Twilio did not confirm may still take effect; 45 s
 	Housekeep   time.Duration // how often lost jobs and expired rows are looked for; 1 min
+	Departures  time.Duration // how often purges that are due and exports that have expired are looked for; 1 h
 	Sweep       time.Duration // how often numbers that nobody has are looked for; 1 h
 	Reset       time.Duration // how often usage periods that have ended are closed; 1 h
 	Lifecycle   time.Duration // how often trials and waiting tenants are looked at; 15 min
@@ -95,6 +102,7 @@ func (t Tuning) withDefaults() Tuning {
 	set(&t.Settle, 45*time.Second)
 	set(&t.Housekeep, time.Minute)
 	set(&t.Sweep, time.Hour)
+	set(&t.Departures, time.Hour)
 	set(&t.Reset, time.Hour)
 	set(&t.Lifecycle, 15*time.Minute)
 	return t
@@ -159,8 +167,15 @@ func New(d Deps) (*Client, error) {
 	river.AddWorker(workers, &tenantCreatedWorker{Deps: d})
 	river.AddWorker(workers, &emailSendWorker{Deps: d})
 	river.AddWorker(workers, &fallbackPublishWorker{Deps: d})
+	river.AddWorker(workers, &tenantExportWorker{Deps: d})
+	river.AddWorker(workers, &callerEraseWorker{Deps: d})
+	river.AddWorker(workers, &tenantPurgeWorker{Deps: d})
+	river.AddWorker(workers, &loginDeleteWorker{Deps: d})
+	river.AddWorker(workers, &departuresWorker{Deps: d})
 	river.AddWorker(workers, &housekeepingWorker{Deps: d})
 	river.AddWorker(workers, &numberSweepWorker{Deps: d})
+	river.AddWorker(workers, &orphanReleaseWorker{Deps: d})
+	river.AddWorker(workers, &tenantsBulkWorker{Deps: d})
 	river.AddWorker(workers, &usageResetWorker{Deps: d})
 	river.AddWorker(workers, &lifecycleWorker{Deps: d})
 	river.AddWorker(workers, &requestNoticeWorker{Deps: d})
@@ -179,7 +194,7 @@ func New(d Deps) (*Client, error) {
 		RetryPolicy:         retries,
 		Middleware:          []rivertype.Middleware{&recorder{Deps: d, leases: leases, retries: retries}},
 		PeriodicJobs: []*river.PeriodicJob{
-			periodic(Housekeeping{}, t.Housekeep), periodic(NumberSweep{}, t.Sweep), periodic(UsageReset{}, t.Reset), periodic(Lifecycle{}, t.Lifecycle),
+			periodic(Housekeeping{}, t.Housekeep), periodic(NumberSweep{}, t.Sweep), periodic(Departures{}, t.Departures), periodic(UsageReset{}, t.Reset), periodic(Lifecycle{}, t.Lifecycle),
 		},
 		Logger: d.Log,
 	})

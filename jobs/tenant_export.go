@@ -34,7 +34,8 @@ type tenantExportWorker struct {
 // Timeout implements river.Worker.
 func (w *tenantExportWorker) Timeout(*river.Job[TenantExport]) time.Duration { return longJob }
 
-func exportObject(tenant, export uuid.UUID) string {
+// ExportObject is where an export's file lies in its bucket.
+func ExportObject(tenant, export uuid.UUID) string {
 	return tenant.String() + "/" + export.String() + ".zip"
 }
 
@@ -95,7 +96,7 @@ func (w *tenantExportWorker) Work(ctx context.Context, job *river.Job[TenantExpo
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	if err := w.Storage.UploadFrom(ctx, ExportsBucket, exportObject(e.TenantID, e.ID), "application/zip", file, size); err != nil {
+	if err := w.Storage.UploadFrom(ctx, ExportsBucket, ExportObject(e.TenantID, e.ID), "application/zip", file, size); err != nil {
 		return err
 	}
 	return finish(ctx, &w.Deps, job, func(q *db.Queries) error {

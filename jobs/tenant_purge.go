@@ -177,7 +177,7 @@ func (w *departuresWorker) Work(ctx context.Context, job *river.Job[Departures])
 			return err
 		}
 		for _, e := range expired {
-			if err := w.Storage.Remove(ctx, ExportsBucket, exportObject(e.TenantID, e.ID)); err != nil {
+			if err := w.Storage.Remove(ctx, ExportsBucket, ExportObject(e.TenantID, e.ID)); err != nil {
 				return err
 			}
 			if err := q.ExpireExport(ctx, e.ID); err != nil {
