@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -74,6 +75,25 @@ func (a *API) getJob(ctx context.Context, in *jobInput) (*jobOutput, error) {
 	return &jobOutput{Body: Job(r)}, err
 }
 
+// AdminJob is a job as platform admins see it: whom it is for, and where to look further.
+type AdminJob struct {
+	Job
+	TenantSlug  *string `json:"tenant_slug" example:"haiec" doc:"null for the platform's own"`
+	CompanyName *string `json:"company_name" example:"HAIEC"`
+	Subject     string  `json:"subject" example:"+18573825169" doc:"What it is about: a phone number, or an e-mail's template and receiver; empty where that has no name"`
+	RiverURL    *string `json:"river_url" example:"https://admin.kestrel.ai/jobs/jobs/42" doc:"The job in River UI, which forgets those that failed after seven days; this record stays"`
+}
+
+func (a *API) adminJob(r db.ListJobsRow) AdminJob {
+	j := AdminJob{TenantSlug: r.TenantSlug, CompanyName: r.CompanyName, Subject: r.Subject, Job: Job{ID: r.ID, TenantID: r.TenantID, Kind: r.Kind,
+		SubjectID: r.SubjectID, State: r.State, Step: r.Step, Reason: r.Reason, Attempt: r.Attempt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, FinishedAt: r.FinishedAt}}
+	if r.RiverJobID != nil {
+		url := fmt.Sprintf("%s/jobs/jobs/%d", a.Config.Origin("admin"), *r.RiverJobID)
+		j.RiverURL = &url
+	}
+	return j
+}
+
 type listJobsInput struct {
 	PageInput
 	State    string `query:"state" enum:"queued,running,done,failed"`
@@ -82,15 +102,16 @@ type listJobsInput struct {
 }
 
 const listJobsDoc doc = `List jobs
-Newest first.`
+Newest first, each with its tenant and what it is about. With state=failed these are the dead letters: kept, with their
+reason, until they are retried or their tenant is purged.`
 
-func (a *API) listJobs(ctx context.Context, in *listJobsInput) (*listOutput[Job], error) {
+func (a *API) listJobs(ctx context.Context, in *listJobsInput) (*listOutput[AdminJob], error) {
 	c, err := in.after(newest())
 	if err != nil {
 		return nil, err
 	}
 	rows, err := a.query(ctx).ListJobs(ctx, db.ListJobsParams{Before: c.ID, TenantID: in.TenantID.optional(), State: in.State, Kind: in.Kind, MaxRows: in.rows()})
-	return paged(in.PageInput, rows, func(r db.ListJobsRow) Job { return Job(r) }, func(r db.ListJobsRow) cursor { return cursor{ID: r.ID} }), err
+	return paged(in.PageInput, rows, a.adminJob, func(r db.ListJobsRow) cursor { return cursor{ID: r.ID} }), err
 }
 
 const retryJobDoc doc = `Retry a failed job

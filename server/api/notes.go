@@ -95,7 +95,7 @@ type patchNoteInput struct {
 }
 
 const patchNoteDoc doc = `Change a note
-Any platform admin may; the activity log keeps what it said.`
+Any platform admin may; the platform's activity log tells who did, not what it said.`
 
 func (a *API) patchNote(ctx context.Context, in *patchNoteInput) (*noteOutput, error) {
 	r, err := a.query(ctx).UpdateNote(ctx, in.Body.Body, in.NoteID.UUID, in.ID.UUID)
@@ -106,7 +106,7 @@ func (a *API) patchNote(ctx context.Context, in *patchNoteInput) (*noteOutput, e
 }
 
 const deleteNoteDoc doc = `Delete a note
-Any platform admin may; the activity log keeps what it said.`
+Any platform admin may; the platform's activity log tells who did, not what it said.`
 
 func (a *API) deleteNote(ctx context.Context, in *NotePath) (*struct{}, error) {
 	n, err := a.query(ctx).DeleteNote(ctx, in.NoteID.UUID, in.ID.UUID)

@@ -197,11 +197,16 @@ func (q *Queries) ListEvents(ctx context.Context, subjectID uuid.UUID, after uui
 }
 
 const listJobs = `-- name: ListJobs :many
-select id, tenant_id, kind, subject_id, state, step, reason, attempt, created_at, updated_at, finished_at
-from jobs
-where id < $1 and ($2::uuid is null or tenant_id = $2)
-  and ($3::text = '' or state = $3) and ($4::text = '' or kind = $4)
-order by id desc limit $5
+select j.id, j.tenant_id, j.kind, j.subject_id, j.state, j.step, j.reason, j.attempt, j.created_at, j.updated_at, j.finished_at,
+  j.river_job_id, t.slug as tenant_slug, t.company_name, coalesce(n.phone_number, p.phone_number, e.template || ' to ' || e.to_email, '')::text as subject
+from jobs j
+left join tenants t on t.id = j.tenant_id
+left join phone_numbers n on n.id = j.subject_id
+left join number_purchases p on p.id = j.subject_id
+left join email_log e on e.id = j.subject_id
+where j.id < $1 and ($2::uuid is null or j.tenant_id = $2)
+  and ($3::text = '' or j.state = $3) and ($4::text = '' or j.kind = $4)
+order by j.id desc limit $5
 `
 
 type ListJobsParams struct {
@@ -213,19 +218,24 @@ type ListJobsParams struct {
 }
 
 type ListJobsRow struct {
-	ID         uuid.UUID  `json:"id"`
-	TenantID   *uuid.UUID `json:"tenant_id"`
-	Kind       string     `json:"kind"`
-	SubjectID  *uuid.UUID `json:"subject_id"`
-	State      string     `json:"state"`
-	Step       string     `json:"step"`
-	Reason     *string    `json:"reason"`
-	Attempt    int32      `json:"attempt"`
-	CreatedAt  time.Time  `json:"created_at"`
-	UpdatedAt  time.Time  `json:"updated_at"`
-	FinishedAt *time.Time `json:"finished_at"`
+	ID          uuid.UUID  `json:"id"`
+	TenantID    *uuid.UUID `json:"tenant_id"`
+	Kind        string     `json:"kind"`
+	SubjectID   *uuid.UUID `json:"subject_id"`
+	State       string     `json:"state"`
+	Step        string     `json:"step"`
+	Reason      *string    `json:"reason"`
+	Attempt     int32      `json:"attempt"`
+	CreatedAt   time.Time  `json:"created_at"`
+	UpdatedAt   time.Time  `json:"updated_at"`
+	FinishedAt  *time.Time `json:"finished_at"`
+	RiverJobID  *int64     `json:"river_job_id"`
+	TenantSlug  *string    `json:"tenant_slug"`
+	CompanyName *string    `json:"company_name"`
+	Subject     string     `json:"subject"`
 }
 
+// What a job is about is named from the row itself, as long as that is there.
 func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]ListJobsRow, error) {
 	rows, err := q.db.Query(ctx, listJobs,
 		arg.Before,
@@ -253,6 +263,10 @@ func (q *Queries) ListJobs(ctx context.Context, arg ListJobsParams) ([]ListJobsR
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.FinishedAt,
+			&i.RiverJobID,
+			&i.TenantSlug,
+			&i.CompanyName,
+			&i.Subject,
 		); err != nil {
 			return nil, err
 		}

@@ -247,12 +247,13 @@ create function private.masked(p_field text, p_value jsonb) returns jsonb langua
 begin
   return case
     when p_value is null or p_value = 'null' then p_value
-    when p_field ~* 'secret|password|passcode|credential|private_?key|api_?key$|token$|(^|_)hash$|^authorization$' or p_field in ('params', 'html') then '"•••"'
+    when p_field ~* 'secret|password|passcode|credential|private_?key|api_?key$|token$|(^|[._])hash$|(^|[.])authorization$'
+      or p_field in ('email_log.params', 'email_log.html', 'email_log.text', 'tenant_notes.body') then '"•••"'
     when pg_catalog.jsonb_typeof(p_value) = 'object' then (select coalesce(pg_catalog.jsonb_object_agg(key, private.masked(key, value)), '{}') from pg_catalog.jsonb_each(p_value))
     when pg_catalog.jsonb_typeof(p_value) = 'array' then (select coalesce(pg_catalog.jsonb_agg(private.masked(p_field, value)), '[]') from pg_catalog.jsonb_array_elements(p_value))
     else p_value end;
 end $$;
-comment on function private.masked(text, jsonb) is 'The value as the activity log may show it. The one list of what is secret: by the field''s name, at any depth.';
+comment on function private.masked(text, jsonb) is 'The value as the activity log may show it. The one list of what is secret: by the name of the field, of its table on top, at any depth.';
 
 create function private.log_activity() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
@@ -262,7 +263,7 @@ declare
   v_tenant uuid;
   v_op text;
 begin
-  select pg_catalog.jsonb_object_agg(key, pg_catalog.jsonb_build_array(private.masked(key, b -> key), private.masked(key, a -> key))) into diff
+  select pg_catalog.jsonb_object_agg(key, pg_catalog.jsonb_build_array(private.masked(tg_table_name || '.' || key, b -> key), private.masked(tg_table_name || '.' || key, a -> key))) into diff
   from pg_catalog.jsonb_object_keys(b || a) key
   where b -> key is distinct from a -> key
     and key not in ('updated_at', 'created_at', 'last_used_at', 'current_month_calls', 'is_current', 'webhooks_checked_at', 'webhooks')
@@ -271,6 +272,8 @@ begin
   if tg_table_name = 'plans' then diff := diff || pg_catalog.jsonb_build_object('tier', pg_catalog.jsonb_build_array(b -> 'tier', a -> 'tier')); end if;
   v_tenant := case when tg_table_name = 'tenants' then coalesce(a ->> 'id', b ->> 'id') else coalesce(a ->> 'tenant_id', b ->> 'tenant_id') end;
   if tg_op = 'DELETE' and v_tenant is not null and not exists (select from public.tenants where id = v_tenant) then return null; end if;
+  if private.setting('purge') = v_tenant::text then return null; end if; -- what is being forgotten is not logged
+  if tg_table_name = 'tenant_notes' then v_tenant := null; end if; -- the platform's own: the tenant's log does not tell of it
   if tg_table_name = 'tenants' and tg_op = 'UPDATE' then
     v_op := case
       when diff ? 'deleted_at' then case when a ->> 'deleted_at' is null then 'restored' else 'deleted' end

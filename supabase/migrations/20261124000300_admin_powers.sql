@@ -122,9 +122,6 @@ grant execute on function private.start_view(uuid, uuid, text, boolean, bytea, t
 grant execute on function private.view_tenants(text) to kestrel_key, service_role;
 grant execute on function private.view_after(), private.end_views() to service_role;
 
--- The customer's log shows that somebody viewed as it; what staff note about it, never.
-create policy staff_notes on public.activity_log as restrictive for select to authenticated, kestrel_key using (table_name <> 'tenant_notes');
-
 -- Activity -------------------------------------------------------------------------------------------------------
 -- What follows by rule from another change is not logged again: those are the trigger depths above none.
 
