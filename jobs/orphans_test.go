@@ -83,6 +83,8 @@ func TestTenantsBulk(t *testing.T) {
 	}
 	same(t, "suspended", scan[string](w, `select string_agg(distinct subscription_status || ' ' || status_reason, ',') from tenants`), "suspended Not paid")
 	same(t, "log", scan[string](w, `select string_agg(distinct actor || ' ' || actor_label, ',') from activity_log where action = 'tenant.suspended'`), "admin:1 admin@kestrel.test")
-	w.until("the e-mails", func() bool { return len(w.mails("one@example.com", "Sunday")) == 1 && len(w.mails("two@example.com", "Sunday")) == 1 })
+	w.until("the e-mails", func() bool {
+		return len(w.mails("one@example.com", "Sunday")) == 1 && len(w.mails("two@example.com", "Sunday")) == 1
+	})
 	same(t, "e-mails", scan[int](w, `select count(*) from email_log where template = 'announcement'`), 2)
 }

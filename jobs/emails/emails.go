@@ -24,6 +24,7 @@ const (
 	TemplateTrialEnding     = "trial_ending"
 	TemplateUsageWarning    = "usage_warning"
 	TemplateMemberInvite    = "member_invite"
+	TemplateAnnouncement    = "announcement"
 	TemplatePendingReminder = "pending_reminder"
 	TemplateTenantRequest   = "tenant_request"
 	TemplateAuthRecovery    = "auth_recovery"
@@ -107,6 +108,8 @@ func blank(template string) Params {
 		return &PendingReminder{}
 	case TemplateTenantRequest:
 		return &TenantRequest{}
+	case TemplateAnnouncement:
+		return &Announcement{}
 	case TemplateMemberInvite:
 		return &MemberInvite{}
 	case TemplateAuthRecovery:

@@ -104,6 +104,10 @@ func samples() map[string]Params {
 			CompanyName: "HAIEC", InvitedBy: "Dana Reyes", Role: "member", AcceptURL: "https://haiec.kestrel.ai/invite?token=abc",
 			ExpiresAt: at("2026-03-17T14:00:00Z"), Timezone: "America/New_York",
 		},
+		"announcement": Announcement{
+			CompanyName: "HAIEC", OwnerName: "Dana Reyes", Subject: "Maintenance on Sunday", DashboardURL: dashboard,
+			Text: "On Sunday at 3 AM calls go to your forward number for ten minutes.\n\nSee https://status.kestrel.ai for more.",
+		},
 		"auth_recovery":   AuthRecovery{auth},
 		"auth_magic_link": AuthMagicLink{auth},
 		"auth_confirm":    AuthConfirm{auth},
@@ -251,7 +255,7 @@ func TestUnusableParams(t *testing.T) {
 	t.Parallel()
 	for _, template := range []string{
 		TemplateAdminNewTenant, TemplateWelcome, TemplateLive, TemplateTrialEnding, TemplateUsageWarning,
-		TemplatePendingReminder, TemplateTenantRequest, TemplateMemberInvite, TemplateAuthRecovery, TemplateAuthMagicLink, TemplateAuthConfirm, TemplateAuthInvite,
+		TemplatePendingReminder, TemplateTenantRequest, TemplateMemberInvite, TemplateAnnouncement, TemplateAuthRecovery, TemplateAuthMagicLink, TemplateAuthConfirm, TemplateAuthInvite,
 	} {
 		for _, params := range []any{nil, map[string]any{}, json.RawMessage(`{`), json.RawMessage(`[1]`), (*Live)(nil)} {
 			if got, err := Render(template, params); !errors.Is(err, ErrParams) || got != (Rendered{}) {
