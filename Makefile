@@ -83,8 +83,9 @@ bench: deps ## Run the benchmarks: make bench BENCH=Newest
 	go test -p 1 -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...
 
 .PHONY: chaos
-chaos: build ## Kill and fault number purchases 500 times
+chaos: build ## Kill and fault number purchases 500 times, then a whole deployment's processes for two minutes
 	go test ./jobs -run Chaos -count 1 -v -timeout 60m -args -chaos.kills=$(or $(KILLS),500)
+	go test ./server -run ManyProcesses -count 1 -v -timeout 30m -args -many.for=$(or $(FOR),2m) -many.seed=$(or $(SEED),1)
 
 .PHONY: vuln
 vuln: bin/tools/govulncheck ## Look the dependencies up in the Go vulnerability database

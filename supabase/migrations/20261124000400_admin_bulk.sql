@@ -209,3 +209,17 @@ revoke execute on function private.bulk_do(text, jsonb, uuid, uuid), private.orp
 grant execute on function private.adopt_number(text, uuid), private.release_orphan(text, text), private.sweep_numbers(),
   private.bulk_try(text, jsonb, uuid, uuid, boolean), private.bulk_order(uuid, text, jsonb, uuid[], boolean), private.bulk_run(uuid, uuid),
   private.bulk_results(uuid), private.bulk_order_of(uuid) to kestrel_admin, service_role;
+
+-- Locks ----------------------------------------------------------------------------------------------------------
+
+-- A row's foreign key locks its tenant weakly, and the counting after it strongly. Where an edit of the slug waits in
+-- between, neither can go on: so what counts takes the strong lock at once.
+create function private.tenant_first() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+  perform from public.tenants where id = new.tenant_id for no key update;
+  return new;
+end $$;
+comment on function private.tenant_first() is 'Tenant before everything else: one order of locks, no deadlock with an edit of the tenant.';
+create trigger tenant_first before insert on public.call_logs for each row execute function private.tenant_first();
+create trigger tenant_first before insert on public.usage_adjustments for each row execute function private.tenant_first();
+revoke execute on function private.tenant_first() from public;
