@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -92,6 +93,7 @@ func workQuickly(environ map[string]string) error {
 	if err := client.Start(context.Background()); err != nil {
 		return err
 	}
+	fmt.Println("ready")
 	select {} // until it is killed
 }
 
@@ -106,7 +108,7 @@ type fleet struct {
 	ledger   ledger
 	kills    map[string]int
 	requests atomic.Int64
-	lost     atomic.Int64 // requests whose process died under them
+	lost     atomic.Int64 // requests that met no process, or one that died under them
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -171,14 +173,33 @@ func (f *fleet) must(err error) {
 	}
 }
 
-// start runs one process; kill it and wait.
+// start runs one process until it is ready; kill it and wait.
 func (f *fleet) start(part, addr string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append([]string{manyEnv + "=" + part, "ADDR=" + addr, "METRICS_ADDR=127.0.0.1:0"}, f.env...)
 	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		f.t.Error(err)
+	}
 	if err := cmd.Start(); err != nil {
 		f.t.Error(err)
 	}
+	if part == "work" {
+		if line, err := bufio.NewReader(stdout).ReadString('\n'); line != "ready\n" {
+			f.t.Errorf("a worker said %q, %v", line, err)
+		}
+		return cmd
+	}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if resp, err := http.Get("http://" + addr + "/readyz"); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return cmd
+			}
+		}
+	}
+	f.t.Errorf("no web process at %s", addr)
 	return cmd
 }
 
@@ -186,7 +207,7 @@ func (f *fleet) start(part, addr string) *exec.Cmd {
 func (f *fleet) keep(part, addr string, rng *rand.Rand, until time.Time, killed func()) *exec.Cmd {
 	cmd := f.start(part, addr)
 	for {
-		wait := time.Duration(400+rng.IntN(3500)) * time.Millisecond
+		wait := time.Duration(rng.IntN(4000)) * time.Millisecond
 		if time.Now().Add(wait).After(until) {
 			return cmd
 		}
@@ -274,6 +295,6 @@ func TestManyProcesses(t *testing.T) {
 	running.Wait()
 	f.quiet()
 	f.check()
-	t.Logf("seed %d, %v: %d web and %d worker processes killed; %d requests, %d of them lost with their process; %s", *manySeed, time.Since(began).Round(time.Second),
+	t.Logf("seed %d, %v: %d web and %d worker processes killed; %d requests, %d of them to dead or dying processes; %s", *manySeed, time.Since(began).Round(time.Second),
 		f.kills["serve"], f.kills["work"], f.requests.Load(), f.lost.Load(), f.figures())
 }
