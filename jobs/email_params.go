@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -73,6 +74,10 @@ func (w *emailSendWorker) facts(t db.TenantForEmailRow) map[string]any {
 		"next_plan_name": t.NextPlanName, "next_plan_calls": t.NextPlanCalls, "next_plan_price_cents": t.NextPlanPriceCents,
 		"dashboard_url": dashboard, "help_url": w.Config.Origin("") + "/docs", "billing_url": dashboard + "/usage", "upgrade_url": dashboard + "/usage",
 		"admin_url": w.Config.Origin("admin") + "/tenants/" + t.Slug,
+	}
+	// Mail apps show images over https only; in development there is none.
+	if logo := w.Storage.PublicURL(LogosBucket, text(t.LogoPath)); t.LogoPath != nil && strings.HasPrefix(logo, "https://") {
+		facts["logo_url"], facts["logo_alt"] = logo, t.CompanyName
 	}
 	if t.MaxMonthlyCalls != nil {
 		facts["calls_limit"] = *t.MaxMonthlyCalls

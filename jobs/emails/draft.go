@@ -23,6 +23,7 @@ type draft struct {
 	Blocks    []block
 	Why       string // the footer: why this person gets this email
 	Theme     theme
+	Logo      *logo // instead of Kestrel's mark
 
 	problems []string
 }

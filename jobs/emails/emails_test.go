@@ -76,6 +76,10 @@ func samples() map[string]Params {
 		"live": Live{
 			CompanyName: "HAIEC", OwnerName: "Dana Reyes", PhoneNumber: "+18573825169", ForwardTo: "+16175550123", DashboardURL: dashboard, HelpURL: help,
 		},
+		"live_branded": Live{
+			Brand:       Brand{BrandColor: "#f59f00", LogoURL: "https://project.supabase.co/storage/v1/object/public/logos/019d2f4e/1.png", LogoAlt: "Müller & \"Söhne\""},
+			CompanyName: "Müller & Söhne", PhoneNumber: "+442071838750", DashboardURL: dashboard, HelpURL: help,
+		},
 		"live_plain": Live{CompanyName: "Müller & Söhne", PhoneNumber: "+442071838750", DashboardURL: dashboard, HelpURL: help},
 		"trial_ending": TrialEnding{
 			CompanyName: "HAIEC", OwnerName: "Dana Reyes", TrialEndsAt: at("2026-03-24T21:00:00Z"), Timezone: "America/New_York",
@@ -214,7 +218,7 @@ func TestTextIsComplete(t *testing.T) {
 				t.Errorf("%s: text lacks %q", name, s)
 			}
 		}
-		if strings.Contains(got.HTML, "ZgotmplZ") || strings.Contains(got.HTML, "<img") || strings.Contains(got.HTML, "@import") {
+		if strings.Contains(got.HTML, "ZgotmplZ") || strings.Contains(got.HTML, "<img") != (d.Logo != nil) || strings.Contains(got.HTML, "@import") {
 			t.Errorf("%s: HTML holds a filtered value or remote content", name)
 		}
 	}
@@ -274,6 +278,8 @@ func TestUnusableParams(t *testing.T) {
 		"dashboard_url": func(p *Live) { p.DashboardURL = "javascript:alert(1)" },
 		"help_url":      func(p *Live) { p.HelpURL = "//evil.example/\n" },
 		"brand_color":   func(p *Live) { p.BrandColor = "red;}" },
+		"logo_url":      func(p *Live) { p.LogoURL, p.LogoAlt = "http://logos.example/1.png", "HAIEC" },
+		"logo_alt":      func(p *Live) { p.LogoURL = "https://logos.example/1.png" },
 	} {
 		p, name := live, TemplateLive
 		if change == nil {

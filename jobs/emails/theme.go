@@ -3,7 +3,9 @@ package emails
 import (
 	"fmt"
 	"math"
+	"net/url"
 	"strconv"
+	"strings"
 )
 
 // theme holds the colours that follow the brand; the greys are in the layout.
@@ -18,13 +20,31 @@ type theme struct {
 // app inverts light colours, dark ones, or both.
 var kestrelTheme = theme{Brand: "#2f5bd7", OnBrand: "#ffffff", Link: "#2f5bd7", DarkLink: "#9db6ff"}
 
-// Brand optionally gives an email the tenant's colour.
+// Brand optionally gives an email the tenant's colour and logo.
 type Brand struct {
 	// BrandColor is #rrggbb; empty means Kestrel's.
 	BrandColor string `json:"brand_color,omitempty"`
+	// LogoURL is an https address of an image that anybody can read; empty means Kestrel's mark.
+	LogoURL string `json:"logo_url,omitempty"`
+	// LogoAlt is what is read where the image is not shown: the company's name.
+	LogoAlt string `json:"logo_alt,omitempty"`
 }
 
+// logo is the image at the head of an email, on a ground that stays white when a mail app turns the rest dark.
+type logo struct{ URL, Alt string }
+
 func (b Brand) paint(d *draft) {
+	if b.LogoURL != "" {
+		u, err := url.Parse(b.LogoURL)
+		switch {
+		case err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil:
+			d.problem("logo_url", "is not an https address")
+		case strings.TrimSpace(b.LogoAlt) == "":
+			d.problem("logo_alt", "is required with logo_url")
+		default:
+			d.Logo = &logo{URL: u.String(), Alt: b.LogoAlt}
+		}
+	}
 	if b.BrandColor == "" {
 		return
 	}

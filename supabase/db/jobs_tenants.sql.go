@@ -228,7 +228,7 @@ func (q *Queries) StartEmail(ctx context.Context, at time.Time, iD uuid.UUID) (t
 
 const tenantForEmail = `-- name: TenantForEmail :one
 select t.slug, t.company_name, t.owner_name, t.owner_email, t.owner_phone, t.industry, t.subscription_status, t.forward_to_number, t.timezone,
-  t.brand_color, t.trial_ends_at, t.created_at, t.current_month_calls, t.max_monthly_calls,
+  t.brand_color, t.logo_path, t.trial_ends_at, t.created_at, t.current_month_calls, t.max_monthly_calls,
   n.phone_number, coalesce(n.status in ('configuring', 'ready'), false)::boolean as number_live,
   p.name as plan_name, coalesce(term.monthly_calls, p.monthly_calls)::int as plan_calls, coalesce(term.price_cents, p.price_cents)::int as plan_price_cents,
   coalesce(u.period_end, t.created_at)::timestamptz as period_end,
@@ -255,6 +255,7 @@ type TenantForEmailRow struct {
 	ForwardToNumber    *string    `json:"forward_to_number"`
 	Timezone           string     `json:"timezone"`
 	BrandColor         *string    `json:"brand_color"`
+	LogoPath           *string    `json:"logo_path"`
 	TrialEndsAt        *time.Time `json:"trial_ends_at"`
 	CreatedAt          time.Time  `json:"created_at"`
 	CurrentMonthCalls  int32      `json:"current_month_calls"`
@@ -286,6 +287,7 @@ func (q *Queries) TenantForEmail(ctx context.Context, at time.Time, iD uuid.UUID
 		&i.ForwardToNumber,
 		&i.Timezone,
 		&i.BrandColor,
+		&i.LogoPath,
 		&i.TrialEndsAt,
 		&i.CreatedAt,
 		&i.CurrentMonthCalls,

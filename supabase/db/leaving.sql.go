@@ -388,6 +388,18 @@ func (q *Queries) RequestPurge(ctx context.Context, tenantID uuid.UUID, confirm 
 	return column_1, err
 }
 
+const setLogo = `-- name: SetLogo :execrows
+update tenants set logo_path = $1::text where id = $2
+`
+
+func (q *Queries) SetLogo(ctx context.Context, path *string, iD uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, setLogo, path, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const tenantExists = `-- name: TenantExists :one
 select exists (select from tenants where id = $1)::boolean
 `

@@ -34,7 +34,7 @@ where id = @id and status in ('queued', 'sending');
 
 -- name: TenantForEmail :one
 select t.slug, t.company_name, t.owner_name, t.owner_email, t.owner_phone, t.industry, t.subscription_status, t.forward_to_number, t.timezone,
-  t.brand_color, t.trial_ends_at, t.created_at, t.current_month_calls, t.max_monthly_calls,
+  t.brand_color, t.logo_path, t.trial_ends_at, t.created_at, t.current_month_calls, t.max_monthly_calls,
   n.phone_number, coalesce(n.status in ('configuring', 'ready'), false)::boolean as number_live,
   p.name as plan_name, coalesce(term.monthly_calls, p.monthly_calls)::int as plan_calls, coalesce(term.price_cents, p.price_cents)::int as plan_price_cents,
   coalesce(u.period_end, t.created_at)::timestamptz as period_end,

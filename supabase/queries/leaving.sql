@@ -74,3 +74,6 @@ select private.purge_tenant(@tenant_id, @at::timestamptz, private.purge_counts(@
 
 -- name: LoginIsSpare :one
 select private.login_is_spare(@user_id)::boolean;
+
+-- name: SetLogo :execrows
+update tenants set logo_path = sqlc.narg('path')::text where id = @id;
