@@ -79,17 +79,17 @@ func newMatrix(t *testing.T) *matrix {
 		{as: own.ReadKey, name: "key read", home: home, scopes: []string{"read"}, kind: edge.Key},
 		{as: own.WriteKey, name: "key write", home: home, scopes: []string{"read", "write"}, kind: edge.Key, names: home},
 		{as: other.WriteKey, name: "foreign key", home: foreign, scopes: []string{"read", "write"}, kind: edge.Key, names: home},
-		{as: view(w, staff, own, false), name: "view", home: home, scopes: []string{"read"}, kind: edge.View},
-		{as: view(w, staff, own, true), name: "view to write", home: home, scopes: []string{"read", "write"}, kind: edge.View, names: home},
-		{as: view(w, staff, other, true), name: "foreign view", home: foreign, scopes: []string{"read", "write"}, kind: edge.View, names: home},
+		{as: view(staff, own, false), name: "view", home: home, scopes: []string{"read"}, kind: edge.View},
+		{as: view(staff, own, true), name: "view to write", home: home, scopes: []string{"read", "write"}, kind: edge.View, names: home},
+		{as: view(staff, other, true), name: "foreign view", home: foreign, scopes: []string{"read", "write"}, kind: edge.View, names: home},
 		{as: staff, name: "platform admin", kind: edge.PlatformAdmin, mfa: true},
 		{as: weak, name: "platform admin without second factor", kind: edge.PlatformAdmin},
 	}
 	return m
 }
 
-func view(w *apitest.World, admin apitest.Caller, of apitest.Company, write bool) apitest.Caller {
-	as, _ := w.View(admin, of.ID, of.Slug+base, write)
+func view(admin apitest.Caller, of apitest.Company, write bool) apitest.Caller {
+	as, _ := of.View(admin, write)
 	return as
 }
 

@@ -36,6 +36,13 @@ func writeKey(c apitest.Company, _ apitest.Caller) apitest.Caller { return c.Wri
 // hired is a platform admin of its own, who is lost without loss to others.
 func hired(_ apitest.Company, staff apitest.Caller) apitest.Caller { return staff }
 
+// viewing is the admin's view as the company, to write.
+func viewing(c apitest.Company, admin apitest.Caller) apitest.Caller {
+	view, _ := c.View(admin, true)
+	view.UserID = admin.UserID
+	return view
+}
+
 func must(t *testing.T, a apitest.Answer) {
 	t.Helper()
 	if a.Status >= 300 {
@@ -80,6 +87,26 @@ var losses = map[string]loss{
 	"a platform admin revoked in Studio": {hired, "GET /api/admin/plans", func(_ *testing.T, w *apitest.World, _ apitest.Company, _, fired apitest.Caller) {
 		w.Exec(`delete from platform_admins where user_id = $1`, fired.UserID)
 	}, "not_a_platform_admin", false},
+	"a view whose admin is revoked by the API": {viewing, "GET /api/tenant", func(t *testing.T, w *apitest.World, _ apitest.Company, staff, fired apitest.Caller) {
+		id := apitest.Value[uuid.UUID](w, `select id from platform_admins where user_id = $1`, fired.UserID)
+		must(t, staff.Do("DELETE", "/api/admin/admins/"+id.String(), nil))
+	}, "invalid_credentials", false},
+	"a view whose admin is revoked in Studio": {viewing, "GET /api/tenant", func(_ *testing.T, w *apitest.World, _ apitest.Company, _, fired apitest.Caller) {
+		w.Exec(`delete from platform_admins where user_id = $1`, fired.UserID)
+	}, "invalid_credentials", false},
+	"a view ended by the API": {viewing, "GET /api/tenant", func(t *testing.T, w *apitest.World, c apitest.Company, staff, _ apitest.Caller) {
+		id := apitest.Value[uuid.UUID](w, `select id from tenant_views where tenant_id = $1`, c.ID)
+		must(t, staff.Do("DELETE", "/api/admin/tenants/"+c.ID.String()+"/view-as/"+id.String(), nil))
+	}, "invalid_credentials", false},
+	"a view ended in Studio": {viewing, "GET /api/tenant", func(_ *testing.T, w *apitest.World, c apitest.Company, _, _ apitest.Caller) {
+		w.Exec(`update tenant_views set ended_at = now() where tenant_id = $1`, c.ID)
+	}, "invalid_credentials", false},
+	"a view made read-only in Studio": {viewing, "PATCH /api/tenant", func(_ *testing.T, w *apitest.World, c apitest.Company, _, _ apitest.Caller) {
+		w.Exec(`update tenant_views set can_write = false where tenant_id = $1`, c.ID)
+	}, "view_only", true},
+	"a view whose tenant is deleted": {viewing, "GET /api/tenant", func(_ *testing.T, w *apitest.World, c apitest.Company, _, _ apitest.Caller) {
+		w.Exec(`delete from tenants where id = $1`, c.ID)
+	}, "unknown_host", false},
 	"an owner whose tenant is deleted by the API": {owner, "GET /api/tenant", func(t *testing.T, _ *apitest.World, c apitest.Company, staff, _ apitest.Caller) {
 		must(t, staff.Do("DELETE", "/api/admin/tenants/"+c.ID.String(), nil))
 	}, "unknown_host", false},

@@ -52,12 +52,13 @@ func (w *World) Key(tenant uuid.UUID, host string, scopes ...string) (Caller, uu
 	return Caller{Name: "key " + strings.Join(scopes, "+"), Host: host, w: w}.With("Authorization", "Bearer "+plain), id
 }
 
-// View is a platform admin's view as the tenant, at its host.
-func (w *World) View(admin Caller, tenant uuid.UUID, host string, write bool) (Caller, uuid.UUID) {
+// View is a platform admin's view as the company, at its host.
+func (c Company) View(admin Caller, write bool) (Caller, uuid.UUID) {
+	w := admin.w
 	w.t.Helper()
 	token, hash := edge.NewViewToken()
-	id := Value[uuid.UUID](w, `select (private.start_view($1, $2, 'They asked for help', $3, $4, now())).id`, tenant, admin.UserID, write, hash[:])
-	return Caller{Name: "view", Host: host, w: w}.With("Authorization", "Bearer "+token), id
+	id := Value[uuid.UUID](w, `select (private.start_view($1, $2, 'They asked for help', $3, $4, now())).id`, c.ID, admin.UserID, write, hash[:])
+	return Caller{Name: "view", Host: c.Slug + ".kestrel.ai", w: w}.With("Authorization", "Bearer "+token), id
 }
 
 // Callers are all of the company's, by name.
