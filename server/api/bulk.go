@@ -210,16 +210,18 @@ func (a *API) chosen(ctx context.Context, b BulkOrder) (chosen []db.BulkTenantsR
 	return chosen, strangers, err
 }
 
-// dryRun does the action at each tenant and takes it back, in one statement each.
+// dryRun does the action at each tenant and takes it back at once, fifty to a statement.
 func (a *API) dryRun(ctx context.Context, order uuid.UUID, b BulkOrder, chosen []db.BulkTenantsRow, strangers []BulkResult) (*bulkOutput, error) {
 	out := &bulkOutput{Body: BulkOutcome{Action: b.Action, DryRun: true, OrderedBy: edge.FromContext(ctx).Principal.Email, OrderedAt: a.Now(), Results: []BulkResult{}}}
 	q, params := a.query(ctx), b.params()
-	for _, t := range chosen {
-		r, err := q.TryBulk(ctx, db.TryBulkParams{Action: b.Action, Params: params, ID: order, TenantID: t.ID})
+	for some := range slices.Chunk(chosen, 50) {
+		tried, err := q.TryBulk(ctx, db.TryBulkParams{Action: b.Action, Params: params, ID: order, Tenants: each(some, func(t db.BulkTenantsRow) uuid.UUID { return t.ID })})
 		if err != nil {
 			return nil, err
 		}
-		out.Body.add(BulkResult{t.ID, t.Slug, t.CompanyName, strings.Replace(r[0], "changed", "would_change", 1), r[1], r[2]})
+		for n, r := range tried {
+			out.Body.add(BulkResult{some[n].ID, some[n].Slug, some[n].CompanyName, strings.Replace(r[0], "changed", "would_change", 1), r[1], r[2]})
+		}
 	}
 	for _, r := range strangers {
 		out.Body.add(r)

@@ -189,27 +189,41 @@ func (q *Queries) TellBulkProgress(ctx context.Context, jobID uuid.UUID, said st
 	return err
 }
 
-const tryBulk = `-- name: TryBulk :one
-select private.bulk_try($1::text, $2::jsonb, $3::uuid, $4::uuid, false)::text[] as result
+const tryBulk = `-- name: TryBulk :many
+select private.bulk_try($1::text, $2::jsonb, $3::uuid, t.id, false)::text[] as result
+from unnest($4::uuid[]) with ordinality as t (id, position) order by t.position
 `
 
 type TryBulkParams struct {
-	Action   string          `json:"action"`
-	Params   json.RawMessage `json:"params"`
-	ID       uuid.UUID       `json:"id"`
-	TenantID uuid.UUID       `json:"tenant_id"`
+	Action  string          `json:"action"`
+	Params  json.RawMessage `json:"params"`
+	ID      uuid.UUID       `json:"id"`
+	Tenants []uuid.UUID     `json:"tenants"`
 }
 
-func (q *Queries) TryBulk(ctx context.Context, arg TryBulkParams) ([]string, error) {
-	row := q.db.QueryRow(ctx, tryBulk,
+func (q *Queries) TryBulk(ctx context.Context, arg TryBulkParams) ([][]string, error) {
+	rows, err := q.db.Query(ctx, tryBulk,
 		arg.Action,
 		arg.Params,
 		arg.ID,
-		arg.TenantID,
+		arg.Tenants,
 	)
-	var result []string
-	err := row.Scan(&result)
-	return result, err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := [][]string{}
+	for rows.Next() {
+		var result []string
+		if err := rows.Scan(&result); err != nil {
+			return nil, err
+		}
+		items = append(items, result)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const waitingBulk = `-- name: WaitingBulk :many

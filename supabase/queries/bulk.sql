@@ -3,8 +3,9 @@
 -- name: OrderBulk :one
 select coalesce(private.bulk_order(@id::uuid, @action::text, @params::jsonb, @tenants::uuid[], @as_job::boolean), '00000000-0000-0000-0000-000000000000')::uuid as job_id;
 
--- name: TryBulk :one
-select private.bulk_try(@action::text, @params::jsonb, @id::uuid, @tenant_id::uuid, false)::text[] as result;
+-- name: TryBulk :many
+select private.bulk_try(@action::text, @params::jsonb, @id::uuid, t.id, false)::text[] as result
+from unnest(@tenants::uuid[]) with ordinality as t (id, position) order by t.position;
 
 -- name: RunBulk :exec
 select private.bulk_run(@id::uuid, @tenant_id::uuid);
