@@ -104,7 +104,7 @@ func (w *web) routes(cfg Config, db *supabase.DB, hosts subdomain.Hosts) error {
 	}
 	w.app = fiber.New(w.edge.FiberConfig())
 	w.app.Use(w.edge.Handle)
-	api.New(api.Deps{DB: db, Edge: w.edge, Listener: w.listener, Twilio: vendor, Config: apiConfig(cfg), Log: w.log}).Register(w.app)
+	api.New(api.Deps{DB: db, Edge: w.edge, Listener: w.listener, Twilio: vendor, Storage: supabase.NewStorage(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal()), Config: apiConfig(cfg), Log: w.log}).Register(w.app)
 	w.app.All("/auth/v1/*", signIn.Handle)
 	w.app.All("/jobs", adaptor.HTTPHandler(w.riverUI))
 	w.app.All("/jobs/*", adaptor.HTTPHandler(w.riverUI))

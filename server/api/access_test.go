@@ -67,8 +67,10 @@ func TestEveryOperationIsDocumented(t *testing.T) {
 			}
 		}
 		if body, ok := op.Raw["requestBody"].(map[string]any); ok {
-			if body["content"].(map[string]any)["application/json"].(map[string]any)["example"] == nil {
-				t.Errorf("%s has no example of a body", op.ID)
+			for mediaType, m := range body["content"].(map[string]any) {
+				if m.(map[string]any)["example"] == nil {
+					t.Errorf("%s has no example of a body of %s", op.ID, mediaType)
+				}
 			}
 		}
 		idempotent := false

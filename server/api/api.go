@@ -28,6 +28,14 @@ type Twilio interface {
 	SendSMS(ctx context.Context, from, to, body string) (twilio.Message, error)
 }
 
+// Storage is where files lie; *supabase.Storage is one.
+type Storage interface {
+	EnsureBucket(ctx context.Context, bucket string, public bool) error
+	Upload(ctx context.Context, bucket, path, contentType string, body []byte) error
+	Remove(ctx context.Context, bucket string, paths ...string) error
+	SignedURL(ctx context.Context, bucket, path, name string, life time.Duration) (string, error)
+}
+
 // Config is what differs between deployments. Zero values mean the defaults in brackets.
 type Config struct {
 	// Origin is the public origin of a label under the base domain, e.g. of "haiec": https://haiec.kestrel.ai.
@@ -46,6 +54,7 @@ type Deps struct {
 	Edge     *edge.Edge
 	Listener *supabase.Listener
 	Twilio   Twilio
+	Storage  Storage // nil: what needs files answers 503
 	Config   Config
 	Log      *slog.Logger
 	Now      func() time.Time

@@ -42,6 +42,8 @@ const (
 	WriteAdmins  Action = "admins.write"  // admins and owners
 	ReadKeys     Action = "keys.read"
 	WriteKeys    Action = "keys.write"
+	ExportTenant Action = "tenant.export" // all data as a file; leaves a suspended tenant too
+	EraseCaller  Action = "erasure.write"
 )
 
 // minRole is the one table of role × action: the weakest role that may. The row-level policies say the same in SQL;
@@ -53,6 +55,7 @@ var minRole = map[Action]Role{
 	ReadActivity: Viewer,
 	ReadMembers:  Viewer, WriteMembers: Admin, WriteAdmins: Owner,
 	ReadKeys: Viewer, WriteKeys: Admin, // of a key nothing secret can be read
+	ExportTenant: Admin, EraseCaller: Admin,
 }
 
 // keyWrites is what a key's scope "write" opens besides reading; any scope opens that, but no key touches people or keys.

@@ -41,7 +41,7 @@ func TestForeignIDs(t *testing.T) {
 				t.Errorf("%s as %s at %s, with a foreign id: %d %s", one.op.ID, one.c.name, one.host, a.Status, a.Body)
 			}
 		}
-		if r.body != nil {
+		if _, isJSON := r.body.(map[string]any); isJSON {
 			for name, value := range map[string]any{"tenant_id": s.tenant, "tenant": s.slug, "id": s.tenant} {
 				tried["body"]++
 				smuggled := requests[one.op.ID](own)

@@ -17,6 +17,7 @@ type subject struct {
 	tenant, number, second          uuid.UUID
 	member, key, job, failed, email uuid.UUID
 	staff, bulk, note, view         uuid.UUID
+	contact, export                 uuid.UUID
 	slug, phone                     string
 }
 
@@ -141,11 +142,29 @@ var requests = map[string]func(s subject) request{
 
 	"getCompany":   func(subject) request { return request{mine: true} },
 	"patchCompany": func(subject) request { return request{body: body("industry", "plumbing"), mine: true} },
-	"getMe":        func(subject) request { return request{mine: true} },
-	"listNumbers":  func(subject) request { return request{mine: true} },
-	"getUsage":     func(subject) request { return request{} },
-	"listMembers":  func(subject) request { return request{mine: true} },
-	"addMember":    func(subject) request { return request{body: body("email", unique()+"@fresh.test", "role", "viewer")} },
+	"purgeTenant": func(s subject) request {
+		return request{path: of("id", s.tenant), body: body("confirm", s.slug), mine: false, prepare: sql(`delete from tenants where id = $1`, s.tenant)}
+	},
+	"listTenantExports": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"exportTenant":      func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"getTenantExport": func(s subject) request {
+		return request{path: map[string]string{"id": s.tenant.String(), "export_id": s.export.String()}, mine: true}
+	},
+	"eraseTenantContact": func(s subject) request {
+		return request{path: map[string]string{"id": s.tenant.String(), "contact_id": s.contact.String()}, mine: true}
+	},
+	"putLogo":       func(subject) request { return request{body: onePixel, mine: true} },
+	"deleteLogo":    func(subject) request { return request{mine: true} },
+	"listExports":   func(subject) request { return request{mine: true} },
+	"requestExport": func(subject) request { return request{mine: true} },
+	"getExport":     func(s subject) request { return request{path: of("id", s.export), mine: true} },
+	"eraseContact":  func(s subject) request { return request{path: of("id", s.contact), mine: true} },
+
+	"getMe":       func(subject) request { return request{mine: true} },
+	"listNumbers": func(subject) request { return request{mine: true} },
+	"getUsage":    func(subject) request { return request{} },
+	"listMembers": func(subject) request { return request{mine: true} },
+	"addMember":   func(subject) request { return request{body: body("email", unique()+"@fresh.test", "role", "viewer")} },
 	"patchMember": func(s subject) request {
 		return request{path: of("id", s.member), body: body("role", "member"), mine: true}
 	},
@@ -171,6 +190,10 @@ var requests = map[string]func(s subject) request{
 		return request{body: body("company_name", n, "owner_name", "Pat", "owner_email", n+"@fresh.test", "plan_tier", "starter", "accept_terms", true, "terms_version", "2026-01-01")}
 	},
 }
+
+// onePixel is the smallest PNG.
+const onePixel = "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89" +
+	"\x00\x00\x00\rIDATx\x9cc\xf8\xff\xff?\x00\x05\xfe\x02\xfe\xa75\x81\x84\x00\x00\x00\x00IEND\xaeB`\x82"
 
 func sql(statement string, args ...any) func(*testing.T, *apitest.World) {
 	return func(_ *testing.T, w *apitest.World) { w.Exec(statement, args...) }

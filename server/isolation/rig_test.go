@@ -58,6 +58,7 @@ insert into usage_adjustments (tenant_id, usage_id, calls, reason, actor) select
 // plantLater are rows of tables that came after those, by table: $1 is the tenant, $2 its mark.
 var plantLater = map[string]string{
 	"tenant_requests": `insert into tenant_requests (tenant_id, kind, from_tier, state, reason, requested_by, decided_by, decided_at) values ($1, 'reactivation', 'starter', 'declined', $2, $2, $2, now())`,
+	"tenant_exports":  `insert into tenant_exports (tenant_id, state, sha256, counts, requested_by, job_id) values ($1, 'ready', $2, jsonb_build_object('of', $2::text), $2, gen_random_uuid())`,
 	"tenant_notes":    `insert into tenant_notes (tenant_id, body, author, author_label) values ($1, $2 || ' pays late', $2, $2)`,
 	"tenant_views": `insert into tenant_views (tenant_id, admin_user_id, admin_email, reason, expires_at, ended_at)
 		values ($1, gen_random_uuid(), 'staff@' || $2 || '.test', $2 || ' asked for help', now() + interval '1 minute', now())`,
@@ -85,6 +86,8 @@ func planted(w *apitest.World, mark, digits string) subject {
 	w.Exec(`select private.bulk_order($1, 'suspend', '{}', array[$2::uuid], false)`, s.bulk, c.ID)
 	s.note = apitest.Value[uuid.UUID](w, `select id from tenant_notes where tenant_id = $1 limit 1`, c.ID)
 	s.view = apitest.Value[uuid.UUID](w, `select id from tenant_views where tenant_id = $1 limit 1`, c.ID)
+	s.contact = apitest.Value[uuid.UUID](w, `select id from contacts where tenant_id = $1 limit 1`, c.ID)
+	s.export = apitest.Value[uuid.UUID](w, `select id from tenant_exports where tenant_id = $1 and state = 'ready'`, c.ID)
 	s.email = apitest.Value[uuid.UUID](w, `select id from email_log where dedupe_key = 'planted:' || $1`, mark)
 	return s
 }

@@ -27,6 +27,7 @@ import (
 	"kestrel.ai/server/sandbox"
 	"kestrel.ai/subdomain"
 	"kestrel.ai/supabase"
+	"kestrel.ai/supabase/local"
 	"kestrel.ai/supabase/supabasetest"
 )
 
@@ -40,7 +41,8 @@ type World struct {
 	Listener *supabase.Listener
 	Sandbox  *sandbox.Sandbox
 	Twilio   *twilio.Client // of the sandbox
-	URL      string         // of a listening socket: the app under its own Host headers
+	Files    *supabase.Storage
+	URL      string // of a listening socket: the app under its own Host headers
 	signer   *ecdsa.PrivateKey
 	t        testing.TB
 }
@@ -80,7 +82,8 @@ func New(t testing.TB, options ...Option) *World {
 	unlimited := edge.PerMinute(1 << 30)
 	ec := edge.Config{Hosts: subdomain.Hosts{Base: "kestrel.ai"}, Dev: true, Log: log, Limits: edge.Limits{
 		edge.ClassIP: unlimited, edge.ClassAuth: unlimited, edge.ClassOnboarding: unlimited, edge.ClassPerson: unlimited, edge.ClassKey: unlimited}}
-	deps := api.Deps{DB: w.DB, Listener: w.Listener, Twilio: client, Log: log, Config: api.Config{
+	w.Files = w.storage(database.SuperuserURL)
+	deps := api.Deps{DB: w.DB, Listener: w.Listener, Twilio: client, Storage: w.Files, Log: log, Config: api.Config{
 		Origin:      func(label string) string { return "https://" + label + ".kestrel.ai" },
 		WebhookBase: "https://api.kestrel.ai",
 		FallbackURL: func(id uuid.UUID) string { return "https://files.test/fallback/" + id.String() + ".xml" },
@@ -109,6 +112,30 @@ func New(t testing.TB, options ...Option) *World {
 	w.API.Register(w.App)
 	w.listen()
 	return w
+}
+
+// storage starts Storage's stand-in.
+func (w *World) storage(superuserURL string) *supabase.Storage {
+	const secret = "sb_secret_test"
+	pool, err := pgxpool.New(w.t.Context(), superuserURL)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(pool.Close)
+	key, err := local.NewSigningKey()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(nil)
+	url := "http://" + server.Listener.Addr().String()
+	server.Config.Handler, err = local.NewStorage(local.StorageOptions{Pool: pool, Dir: w.t.TempDir(), BaseURL: url, Key: key,
+		Keys: local.Keys{Publishable: "sb_publishable_test", Secret: secret}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	server.Start()
+	w.t.Cleanup(server.Close)
+	return supabase.NewStorage(url, secret)
 }
 
 // listen serves on a socket, since streams need one, and hears the database.
