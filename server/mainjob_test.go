@@ -70,6 +70,11 @@ func TestMainJob(t *testing.T) {
 			doors[door](d, admin)
 			d.tenantIsWhole(admin, door)
 			d.goesLive(admin)
+			b := browser{t: t, addr: d.addr, host: "admin.localhost"}
+			if status := b.signsIn(admin.token); status != http.StatusNoContent {
+				t.Fatalf("River UI: %d", status)
+			}
+			b.showsRiverUI()
 		})
 	}
 }
