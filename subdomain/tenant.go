@@ -5,6 +5,7 @@ package subdomain
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -21,7 +22,13 @@ type Tenant struct {
 	ForwardTo   string // E.164; empty if the tenant forwards nowhere
 	Timezone    string // IANA name
 	Numbers     []string
+	ClosesAt    time.Time // of a cancelled tenant: from then on it is closed to its own people; zero if never
 	Deleted     bool
+}
+
+// Closed reports whether the tenant's own people are shut out: it is cancelled, and its last period is over.
+func (t Tenant) Closed(now time.Time) bool {
+	return !t.ClosesAt.IsZero() && !now.Before(t.ClosesAt)
 }
 
 // Source loads tenants. Both methods return ErrNotFound (possibly wrapped) where there is no live tenant; any

@@ -3,6 +3,7 @@ package supabase
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,7 +17,7 @@ type Routing struct{ q Queryer }
 func NewRouting(db *DB) *Routing { return &Routing{db.As(AsService("routing"))} }
 
 const findTenant = `
-select t.id, t.slug, t.company_name, t.subscription_status, coalesce(t.forward_to_number, ''), t.timezone,
+select t.id, t.slug, t.company_name, t.subscription_status, coalesce(t.forward_to_number, ''), t.timezone, t.access_ends_at,
   array(select n.phone_number from phone_numbers n where n.tenant_id = t.id and n.status in ('configuring', 'ready') order by n.is_primary desc, n.id)
 from tenants t `
 
@@ -33,7 +34,11 @@ func (r *Routing) TenantByNumber(ctx context.Context, e164 string) (subdomain.Te
 
 func (r *Routing) find(ctx context.Context, sql, key string) (subdomain.Tenant, error) {
 	var t subdomain.Tenant
-	err := r.q.QueryRow(ctx, sql, key).Scan(&t.ID, &t.Slug, &t.CompanyName, &t.Status, &t.ForwardTo, &t.Timezone, &t.Numbers)
+	var closes *time.Time
+	err := r.q.QueryRow(ctx, sql, key).Scan(&t.ID, &t.Slug, &t.CompanyName, &t.Status, &t.ForwardTo, &t.Timezone, &closes, &t.Numbers)
+	if closes != nil {
+		t.ClosesAt = *closes
+	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return t, subdomain.ErrNotFound
 	}

@@ -118,6 +118,9 @@ func (e *Edge) admit(ctx context.Context, s *Scope, want access, p Principal, na
 		}
 		return errNotMember
 	}
+	if s.Tenant.Closed(e.cfg.Now()) {
+		return errClosed
+	}
 	p.Role = role
 	s.Principal = p
 	return nil
@@ -162,6 +165,9 @@ func (e *Edge) admitKey(ctx context.Context, s *Scope, want access, p Principal,
 	if s.Tenant.ID != key.TenantID || key.TenantID == uuid.Nil {
 		return errKeyTenant
 	}
+	if s.Tenant.Closed(e.cfg.Now()) {
+		return errClosed
+	}
 	e.live.used(key.ID)
 	s.Principal = p
 	return nil
@@ -182,7 +188,7 @@ func (e *Edge) recheck(ctx context.Context, s Scope) (bool, error) {
 	if s.Tenant.ID != uuid.Nil {
 		t, err := e.deps.Tenants.BySlug(ctx, s.Tenant.Slug)
 		switch {
-		case errors.Is(err, subdomain.ErrNotFound), err == nil && t.ID != s.Tenant.ID:
+		case errors.Is(err, subdomain.ErrNotFound), err == nil && (t.ID != s.Tenant.ID || t.Closed(e.cfg.Now())):
 			return false, nil
 		case err != nil:
 			return true, err

@@ -111,6 +111,7 @@ var (
 	errView          = NewProblem(403, "view_only", "A view as this company may not do this.")
 	errViewTenant    = NewProblem(403, "wrong_tenant", "This view is of another company.")
 	errReadOnly      = NewProblem(403, "tenant_suspended", "This company's subscription is suspended or cancelled: its data can be read, not changed.")
+	errClosed        = NewProblem(403, "tenant_closed", "This company has left Kestrel, and its last paid period is over. Write to us to come back, or for a copy of its data.")
 	errTenantWanted  = NewProblem(400, "tenant_required", "Name the company in the X-Kestrel-Tenant header.")
 	errTenantUnknown = NewProblem(404, "tenant_not_found", "There is no such company.")
 	errSlugRetired   = NewProblem(404, "slug_retired", "This company has moved to another address.")

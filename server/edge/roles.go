@@ -42,7 +42,9 @@ const (
 	WriteAdmins  Action = "admins.write"  // admins and owners
 	ReadKeys     Action = "keys.read"
 	WriteKeys    Action = "keys.write"
-	ExportTenant Action = "tenant.export" // all data as a file; leaves a suspended tenant too
+	RequestPlan  Action = "plan.write"
+	AskBack      Action = "tenant.reactivate" // what a suspended tenant may do besides reading
+	ExportTenant Action = "tenant.export"     // all data as a file; leaves a suspended tenant too
 	EraseCaller  Action = "erasure.write"
 )
 
@@ -55,6 +57,7 @@ var minRole = map[Action]Role{
 	ReadActivity: Viewer,
 	ReadMembers:  Viewer, WriteMembers: Admin, WriteAdmins: Owner,
 	ReadKeys: Viewer, WriteKeys: Admin, // of a key nothing secret can be read
+	RequestPlan: Owner, AskBack: Admin,
 	ExportTenant: Admin, EraseCaller: Admin,
 }
 

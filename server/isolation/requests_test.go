@@ -45,8 +45,18 @@ func body(pairs ...any) map[string]any {
 
 // requests has one good request per operation: an operation without one fails the tests.
 var requests = map[string]func(s subject) request{
-	"getPlatformStats": func(subject) request { return request{} },
-	"listTenants":      func(subject) request { return request{mine: true} },
+	"extendTrial": func(subject) request {
+		tenant, n := uuid.New(), unique()
+		return request{path: of("id", tenant), body: body("days", 7), prepare: sql(`insert into tenants (id, slug, company_name, owner_email, subscription_status) values ($1, $2, $2, $2 || '@fresh.test', 'trial')`, tenant, n)}
+	},
+	"resetUsage":          func(s subject) request { return request{path: of("id", s.tenant)} },
+	"listPlanRequests":    func(subject) request { return request{} },
+	"confirmPlan":         func(s subject) request { return decision(s) },
+	"declinePlan":         func(s subject) request { return decision(s) },
+	"requestPlan":         func(subject) request { return request{body: body("plan_tier", "enterprise"), mine: true} },
+	"requestReactivation": func(subject) request { return request{} },
+	"getPlatformStats":    func(subject) request { return request{} },
+	"listTenants":         func(subject) request { return request{mine: true} },
 	"createTenant": func(subject) request {
 		n := unique()
 		return request{body: body("company_name", n, "owner_email", n+"@fresh.test")}
@@ -143,7 +153,7 @@ var requests = map[string]func(s subject) request{
 	"getCompany":   func(subject) request { return request{mine: true} },
 	"patchCompany": func(subject) request { return request{body: body("industry", "plumbing"), mine: true} },
 	"purgeTenant": func(s subject) request {
-		return request{path: of("id", s.tenant), body: body("confirm", s.slug), mine: false, prepare: sql(`delete from tenants where id = $1`, s.tenant)}
+		return request{path: of("id", s.tenant), body: body("confirm", s.slug), prepare: sql(`delete from tenants where id = $1`, s.tenant)}
 	},
 	"listTenantExports": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
 	"exportTenant":      func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
@@ -195,11 +205,20 @@ var requests = map[string]func(s subject) request{
 const onePixel = "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89" +
 	"\x00\x00\x00\rIDATx\x9cc\xf8\xff\xff?\x00\x05\xfe\x02\xfe\xa75\x81\x84\x00\x00\x00\x00IEND\xaeB`\x82"
 
+// decision is about a wish for another plan that nobody has decided yet.
+func decision(s subject) request {
+	wish := uuid.New()
+	return request{path: of("id", wish), mine: true, prepare: func(_ *testing.T, w *apitest.World) {
+		w.Exec(`delete from tenant_requests where tenant_id = $1`, s.tenant)
+		w.Exec(`insert into tenant_requests (id, tenant_id, kind, plan_tier, from_tier) values ($1, $2, 'plan', 'premium', 'professional')`, wish, s.tenant)
+	}}
+}
+
 func sql(statement string, args ...any) func(*testing.T, *apitest.World) {
 	return func(_ *testing.T, w *apitest.World) { w.Exec(statement, args...) }
 }
 
-func orphanSID(phone string) string { return "PN" + phone[1:] }
+func orphanSID(phone string) string { return "PN" + strings.Repeat("0", 33-len(phone)) + phone[1:] }
 
 func orphaned(phone string) func(*testing.T, *apitest.World) {
 	return sql(`insert into orphaned_numbers (sid, phone_number, first_seen_at, last_seen_at) values ($1, $2, now(), now())`, orphanSID(phone), phone)

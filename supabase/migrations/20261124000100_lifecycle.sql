@@ -66,7 +66,7 @@ begin
   loop
     select * into u from public.tenant_usage where tenant_id = p_tenant and closed_at is null and period_end <= p_at order by period_start limit 1;
     exit when not found;
-    update public.tenant_usage set closed_at = p_at, updated_at = p_at where id = u.id;
+    update public.tenant_usage set closed_at = p_at, is_current = false, updated_at = p_at where id = u.id;
     perform private.emit(p_tenant, u.id, 'usage.closed', pg_catalog.jsonb_build_object('period_start', u.period_start, 'period_end', u.period_end,
       'calls', u.calls + u.adjusted_calls, 'seconds', u.seconds, 'sms', u.sms));
     v_count := v_count + 1;
