@@ -134,7 +134,9 @@ func TestSuspendedAsksAndCancelledLeaves(t *testing.T) {
 		t.Error("no end of access")
 	}
 	status := func(as apitest.Caller) int { return as.Do("GET", "/api/tenant/calls", nil).Status }
-	within(t, func() bool { return status(c.Owner) == 200 && c.Owner.Do("PATCH", "/api/tenant", map[string]any{"industry": "hvac"}).Status == 403 })
+	within(t, func() bool {
+		return status(c.Owner) == 200 && c.Owner.Do("PATCH", "/api/tenant", map[string]any{"industry": "hvac"}).Status == 403
+	})
 	w.Exec(`update tenants set access_ends_at = now() - interval '1 second' where id = $1`, c.ID)
 	within(t, func() bool { return status(c.Owner) == 403 && status(c.ReadKey) == 403 })
 	if a := c.Owner.Do("GET", "/api/tenant", nil); !strings.Contains(a.Body, "tenant_closed") {
