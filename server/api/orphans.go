@@ -39,7 +39,7 @@ func (a *API) listOrphans(ctx context.Context, _ *struct{}) (*listOutput[Orphane
 
 // OrphanPath names a number of Twilio's in the path.
 type OrphanPath struct {
-	SID string `path:"sid" maxLength:"64" example:"PN0123456789abcdef0123456789abcdef" doc:"Twilio's identifier"`
+	SID string `path:"sid" pattern:"^PN[0-9a-f]{32}$" patternDescription:"Twilio's PN and 32 hexadecimal digits" example:"PN0123456789abcdef0123456789abcdef" doc:"Twilio's identifier"`
 }
 
 type adoptNumberInput struct {

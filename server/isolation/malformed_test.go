@@ -130,7 +130,11 @@ func badBodies(op operation, r request) (out []bad) {
 		add("without "+name, name, []int{422}, short)
 	}
 	for name, schema := range op.Body {
-		add(name+" of a wrong type", name, []int{422}, with(name, map[string]any{"a": 1}))
+		wrong := any(map[string]any{"a": 1})
+		if at(schema, "$ref") != nil {
+			wrong = []int{1}
+		}
+		add(name+" of a wrong type", name, []int{422}, with(name, wrong))
 		add(name+" as null", "", nil, with(name, nil))
 		kind := fmt.Sprint(at(schema, "type"))
 		switch {
