@@ -140,6 +140,8 @@ func forgeries(t *testing.T, w *apitest.World, claims jwt.MapClaims) map[string]
 		"padding":                    signed + "=",
 		"a key that is no key":       "kst_live_" + strings.Repeat("A", 43),
 		"an empty key":               "kst_live_",
+		"a view that is none":        "kst_view_" + strings.Repeat("A", 43),
+		"an empty view":              "kst_view_",
 		"a Supabase publishable key": "sb_publishable_0123456789abcdefghijkl",
 		"a Supabase secret key":      "sb_secret_0123456789abcdefghijkl",
 	}
