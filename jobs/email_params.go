@@ -15,27 +15,26 @@ import (
 )
 
 // params is what the e-mail's template needs: the tenant's row as it is now, then the e-mail's own params over it.
-// Also where a sign-in link in it leads.
-func (w *emailSendWorker) params(ctx context.Context, q *db.Queries, e db.EmailToSendRow) (merged map[string]any, redirect string, err error) {
+func (w *emailSendWorker) params(ctx context.Context, q *db.Queries, e db.EmailToSendRow) (merged map[string]any, err error) {
 	own := map[string]any{}
 	if err := json.Unmarshal(e.Params, &own); err != nil {
-		return nil, "", permanently("The e-mail's params cannot be read.")
+		return nil, permanently("The e-mail's params cannot be read.")
 	}
 	merged = map[string]any{}
 	if e.TenantID != nil {
 		t, err := q.TenantForEmail(ctx, w.Now(), *e.TenantID)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, "", permanently("The tenant that this e-mail is about is gone.")
+			return nil, permanently("The tenant that this e-mail is about is gone.")
 		}
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		facts := w.facts(t)
 		if e.Template == emails.TemplateLive && !t.NumberLive {
-			return nil, "", permanently("The tenant has no number that is live any more.")
+			return nil, permanently("The tenant has no number that is live any more.")
 		}
 		if err := timely(e.Template, t, own); err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		if !t.NumberLive && e.Template != emails.TemplateAdminNewTenant {
 			delete(facts, "phone_number")
@@ -46,18 +45,16 @@ func (w *emailSendWorker) params(ctx context.Context, q *db.Queries, e db.EmailT
 		} else {
 			delete(own, "status")
 		}
-		merged, redirect = facts, w.Config.Origin(t.Slug)+"/set-password"
+		merged = facts
 	}
 	for name, value := range own {
 		merged[name] = value
 	}
-	switch linkOf(e.Params) {
-	case linkSetPassword:
-		merged["set_password_url"] = w.Config.Origin("") + hiddenLink
-	case linkInvitation:
-		merged["accept_url"] = w.Config.Origin("") + hiddenLink
+	if linkOf(e.Params) == linkInvitation {
+		merged["set_password_url"] = w.Config.Origin("") + hiddenLink // of a welcome
+		merged["accept_url"] = merged["set_password_url"]             // of an invitation
 	}
-	return merged, redirect, nil
+	return merged, nil
 }
 
 // facts are the fields of all templates that come from the database, by their names in package emails.

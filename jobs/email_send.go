@@ -13,7 +13,6 @@ import (
 
 	"kestrel.ai/jobs/emails"
 	"kestrel.ai/jobs/resend"
-	"kestrel.ai/supabase"
 	"kestrel.ai/supabase/db"
 )
 
@@ -32,14 +31,11 @@ type emailSendWorker struct {
 // after 24 hours.
 const resendWindow = 20 * time.Hour
 
-// The sign-in link that an e-mail may carry, named in its params as "link". It is made when the e-mail is written,
-// kept in private.email_links until it is sent, and stands in the log as hiddenLink only.
-const (
-	linkSetPassword = "set_password"
-	linkInvitation  = "invitation"
-)
+// linkInvitation names the secret link that an e-mail may carry in its params as "link". The link is made when the
+// e-mail is written, kept in private.email_links until it is sent, and stands in the log as hiddenLink only.
+const linkInvitation = "invitation"
 
-const hiddenLink = "/set-password/link-left-out"
+const hiddenLink = "/accept-invite/link-left-out"
 
 func (w *emailSendWorker) Work(ctx context.Context, job *river.Job[EmailSend]) error {
 	q := w.queries(job.Kind)
@@ -85,20 +81,12 @@ func (w *emailSendWorker) write(ctx context.Context, q *db.Queries, e db.EmailTo
 	if e.Html != nil {
 		return e, nil
 	}
-	params, redirect, err := w.params(ctx, q, e)
+	params, err := w.params(ctx, q, e)
 	if err != nil {
 		return e, err
 	}
-	if kind := linkOf(e.Params); kind != "" && e.Link == nil {
-		auth := supabase.LinkRecovery
-		if kind == linkInvitation {
-			auth = supabase.LinkMagic
-		}
-		link, err := w.Auth.Link(ctx, auth, e.ToEmail, redirect)
-		if err != nil {
-			return e, err
-		}
-		if err := q.KeepEmailLink(ctx, e.ID, link); err != nil {
+	if linkOf(e.Params) == linkInvitation && e.Link == nil && e.TenantID != nil {
+		if err := w.invite(ctx, q, e); err != nil {
 			return e, err
 		}
 	}

@@ -39,7 +39,7 @@ func TestEveryTemplate(t *testing.T) {
 	for template, params := range map[string]map[string]any{
 		"admin_new_tenant": {}, "welcome": {}, "live": {}, "trial_ending": {},
 		"usage_warning": {"threshold": 80, "calls_used": 82},
-		"member_invite": {"link": "invitation", "role": "viewer"},
+		"member_invite": {"accept_url": "https://acme.kestrel.test/accept-invite", "role": "viewer"},
 	} {
 		id := w.mail(template, "test:"+template, tenant, params)
 		w.ends("done", "email_send", id)
@@ -99,8 +99,8 @@ func TestEmailUnknown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	tenant := w.tenant("acme")
-	id := w.mail("welcome", "one", tenant, map[string]any{"link": "set_password"})
-	w.exec(`insert into auth.users (id, email, aud, role, created_at) values (gen_random_uuid(), 'to@example.com', 'authenticated', 'authenticated', now())`)
+	invitation := scan[uuid.UUID](w, `insert into invitations (tenant_id, email) values ($1, 'to@example.com') returning id`, tenant)
+	id := scan[uuid.UUID](w, `select id from email_log where dedupe_key = 'invite:' || $1 || ':1'`, invitation)
 	w.fault(sandbox.Fault{Service: "resend", Match: "POST /emails", Status: 500, AfterCommit: true, Count: -1})
 	w.work()
 	w.until("a try", func() bool { return w.job("email_send", id).Attempt > 1 })

@@ -34,6 +34,9 @@ func (w *housekeepingWorker) Work(ctx context.Context, job *river.Job[Housekeepi
 	if _, err := q.DeleteExpiredTickets(ctx, now); err != nil {
 		return err
 	}
+	if err := q.ForgetSignUps(ctx, now); err != nil {
+		return err
+	}
 	_, err = q.DeleteOldIdempotencyKeys(ctx, now.Add(-24*time.Hour))
 	return err
 }

@@ -41,7 +41,6 @@ type Resend interface {
 // Auth is what jobs need of *supabase.Auth.
 type Auth interface {
 	EnsureUser(ctx context.Context, email string) (id uuid.UUID, unused bool, err error)
-	Link(ctx context.Context, kind, email, redirectTo string) (string, error)
 	DeleteUser(ctx context.Context, id uuid.UUID) error
 }
 

@@ -47,16 +47,15 @@ func (w *tenantCreatedWorker) Work(ctx context.Context, job *river.Job[TenantCre
 	if err != nil {
 		return err
 	}
-	welcome := map[string]string{"status": t.SubscriptionStatus}
-	if unused {
-		welcome["link"] = linkSetPassword
-	}
 	return finish(ctx, &w.Deps, job, func(q *db.Queries) error {
 		if err := q.LinkPerson(ctx, user); err != nil {
 			return err
 		}
+		if unused {
+			return q.InviteOwner(ctx, t.ID) // its first e-mail is the welcome
+		}
 		return q.QueueEmail(ctx, db.QueueEmailParams{
-			Template: emails.TemplateWelcome, TenantID: t.ID, ToEmail: t.OwnerEmail, DedupeKey: "welcome:" + t.ID.String(), Params: encode(welcome),
+			Template: emails.TemplateWelcome, TenantID: t.ID, ToEmail: t.OwnerEmail, DedupeKey: "welcome:" + t.ID.String(), Params: encode(map[string]string{"status": t.SubscriptionStatus}),
 		})
 	})
 }

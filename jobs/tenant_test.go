@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"crypto/sha256"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -14,7 +15,7 @@ import (
 	"kestrel.ai/supabase"
 )
 
-var linkIn = regexp.MustCompile(`https?://[^\s"]*/auth/v1/verify\?[^\s"]+`)
+var linkIn = regexp.MustCompile(`https?://[^\s"]*/accept-invite\?[^\s"]+`)
 
 // signsIn tries an address and a password at Auth.
 func (w *world) signsIn(email, password string) bool {
@@ -47,24 +48,20 @@ func TestNewTenant(t *testing.T) {
 	}
 	at, err := url.Parse(link)
 	must(t, err)
-	same(t, "leads to", at.Query().Get("redirect_to"), origin("haiec")+"/set-password")
+	same(t, "leads to", at.Scheme+"://"+at.Host+at.Path, origin("haiec")+"/accept-invite")
+	same(t, "ends in", scan[string](w, `select role || ' ' || justify_hours(expires_at - sent_at) from invitations where tenant_id = $1`, tenant), "owner 7 days")
 
 	// The secret is in the e-mail and nowhere else.
 	secret := at.Query().Get("token")
 	for _, table := range []string{"public.email_log", "public.jobs", "public.events", "public.activity_log", "river.river_job", "private.email_links"} {
 		same(t, table+" holds the secret", scan[int](w, `select count(*) from `+table+` x where strpos(x::text, $1) > 0`, secret), 0)
 	}
-	if !strings.Contains(scan[string](w, `select html from email_log where template = 'welcome'`), "/set-password/link-left-out") {
+	if !strings.Contains(scan[string](w, `select html from email_log where template = 'welcome'`), "/accept-invite/link-left-out") {
 		t.Error("the log shows no stand-in for the link")
 	}
 
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.Get(link)
-	must(t, err)
-	resp.Body.Close()
-	if to := resp.Header.Get("Location"); !strings.HasPrefix(to, origin("haiec")+"/set-password#access_token=") {
-		t.Errorf("the link leads to %d %s", resp.StatusCode, to)
-	}
+	hash := sha256.Sum256([]byte(secret))
+	same(t, "opens the invitation", scan[string](w, `select email from private.open_invitation($1, $2, now())`, tenant, hash[:]), "haiec@example.com")
 	auth, err := supabase.NewAuth(w.supabase, secretKey)
 	must(t, err)
 	user := scan[uuid.UUID](w, `select user_id from tenant_users where tenant_id = $1 and role = 'owner'`, tenant)

@@ -102,9 +102,13 @@ func (w *web) routes(cfg Config, db *supabase.DB, hosts subdomain.Hosts) error {
 	if err != nil {
 		return err
 	}
+	auth, err := supabase.NewAuth(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal())
+	if err != nil {
+		return err
+	}
 	w.app = fiber.New(w.edge.FiberConfig())
 	w.app.Use(w.edge.Handle)
-	api.New(api.Deps{DB: db, Edge: w.edge, Listener: w.listener, Twilio: vendor, Storage: supabase.NewStorage(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal()), Config: apiConfig(cfg), Log: w.log}).Register(w.app)
+	api.New(api.Deps{DB: db, Edge: w.edge, Listener: w.listener, Twilio: vendor, Auth: auth, Storage: supabase.NewStorage(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal()), Config: apiConfig(cfg), Log: w.log}).Register(w.app)
 	w.app.All("/auth/v1/*", signIn.Handle)
 	w.app.All("/jobs", adaptor.HTTPHandler(w.riverUI))
 	w.app.All("/jobs/*", adaptor.HTTPHandler(w.riverUI))

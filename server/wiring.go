@@ -9,8 +9,13 @@ import (
 
 // apiConfig is what the API knows of the deployment.
 func apiConfig(cfg Config) api.Config {
+	var signUps api.SignUps
+	if !cfg.Production() {
+		signUps = api.SignUps{PerAddress: 1000, PerEmail: 1000, Drafts: 1000}
+	}
 	return api.Config{
-		Origin: cfg.Origin, WebhookBase: cfg.BaseWebhookURL, Version: version,
+		SignUps: signUps,
+		Origin:  cfg.Origin, WebhookBase: cfg.BaseWebhookURL, Version: version,
 		FallbackURL: func(tenant uuid.UUID) string {
 			return cfg.SupabaseURL + "/storage/v1/object/public/public-twiml/fallback/" + tenant.String() + ".xml"
 		},

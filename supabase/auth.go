@@ -22,7 +22,7 @@ const (
 	LinkInvitation = "invite"    // accept an invitation; for somebody who has no login yet
 )
 
-// Auth is Supabase Auth's admin side. It is for jobs, never for the request path. Errors are *ServiceError.
+// Auth is Supabase Auth's admin side. It is for jobs, and for whoever accepts an invitation. Errors are *ServiceError.
 type Auth struct {
 	client gotrue.Client
 	key    string

@@ -34,3 +34,12 @@ export async function arrive(): Promise<Arrival> {
   }
   return type === "recovery" || type === "invite" ? { kind: "password" } : { kind: "none" }
 }
+
+/** The token of an invitation's link, if one led here; it is wiped from the address bar and ends who was signed in. */
+export function invited(): string | undefined {
+  const token = new URLSearchParams(location.search).get("token")
+  if (location.pathname !== "/accept-invite" || !token) return undefined
+  history.replaceState(null, "", "/")
+  writeSession(null)
+  return token
+}

@@ -28,6 +28,12 @@ type Twilio interface {
 	SendSMS(ctx context.Context, from, to, body string) (twilio.Message, error)
 }
 
+// Auth is what accepting an invitation asks of Supabase Auth; *supabase.Auth is one.
+type Auth interface {
+	EnsureUser(ctx context.Context, email string) (id uuid.UUID, unused bool, err error)
+	SetPassword(ctx context.Context, id uuid.UUID, password string) error
+}
+
 // Storage is where files lie; *supabase.Storage is one.
 type Storage interface {
 	EnsureBucket(ctx context.Context, bucket string, public bool) error
@@ -43,6 +49,7 @@ type Config struct {
 	WebhookBase string // BASE_WEBHOOK_URL, which webhooks hang under
 	// FallbackURL is where a tenant's static TwiML lies, which Twilio fetches when a webhook fails [none].
 	FallbackURL func(tenant uuid.UUID) string
+	SignUps     SignUps       // how many in an hour
 	Heartbeat   time.Duration // of event streams [15 s]
 	Poll        time.Duration // of event streams, in case a notification is lost [5 s]
 	Version     string        // in the OpenAPI document ["dev"]
@@ -54,6 +61,7 @@ type Deps struct {
 	Edge     *edge.Edge
 	Listener *supabase.Listener
 	Twilio   Twilio
+	Auth     Auth
 	Storage  Storage // nil: what needs files answers 503
 	Config   Config
 	Log      *slog.Logger
@@ -78,6 +86,7 @@ func New(deps Deps) *API {
 	if deps.Config.FallbackURL == nil {
 		deps.Config.FallbackURL = func(uuid.UUID) string { return "" }
 	}
+	deps.Config.SignUps = deps.Config.SignUps.withDefaults()
 	if deps.Config.Heartbeat == 0 {
 		deps.Config.Heartbeat = 15 * time.Second
 	}

@@ -54,11 +54,14 @@ func (f *faults) add(name, message string) {
 }
 
 // phone makes *value E.164: numbers without + are read as American ones. Empty stays empty.
-func (f *faults) phone(name string, value *string) {
+func (f *faults) phone(name string, value *string) { f.phoneIn(name, value, "US") }
+
+// phoneIn is phone for numbers that people of the region (ISO 3166, "US") dial without +.
+func (f *faults) phoneIn(name string, value *string, region string) {
 	if *value == "" {
 		return
 	}
-	e164, ok := toE164(*value)
+	e164, ok := toE164(*value, region)
 	if !ok {
 		f.add(name, "is not a phone number; use a form such as +18573825169")
 		return
@@ -66,8 +69,8 @@ func (f *faults) phone(name string, value *string) {
 	*value = e164
 }
 
-func toE164(s string) (string, bool) {
-	n, err := phonenumbers.Parse(s, "US")
+func toE164(s, region string) (string, bool) {
+	n, err := phonenumbers.Parse(s, region)
 	if err != nil || !phonenumbers.IsPossibleNumber(n) || n.GetExtension() != "" {
 		return "", false
 	}

@@ -42,7 +42,7 @@ func idempotencyParam() *huma.Param {
 	}
 }
 
-// idempotent runs a POST once per caller and Idempotency-Key. Keys are kept as the service role, the API's other use
+// idempotent runs a POST once per caller and Idempotency-Key. Keys are kept as the service role, another of the API's uses
 // of it: they are no row of any tenant. Answers of 5xx and 429 are not kept, so that a repeat tries again.
 func (a *API) idempotent(ctx huma.Context, next func(huma.Context)) {
 	c := humafiber.Unwrap(ctx)

@@ -80,6 +80,54 @@ func mayGrant(ctx context.Context, role string) error {
 	return nil
 }
 
+type transferInput struct{ Body TransferOwnership }
+
+// TransferOwnership names the new owner.
+type TransferOwnership struct {
+	MemberID id `json:"member_id" doc:"The membership's id"`
+}
+
+const transferDoc doc = `Hand the tenant over
+The calling owner becomes an admin and the member an owner, both or neither. The member must have signed in once.`
+
+func (a *API) transferOwnership(ctx context.Context, in *transferInput) (*memberOutput, error) {
+	out := &memberOutput{}
+	return out, a.DB.Tx(ctx, edge.FromContext(ctx).SQL(), func(tx pgx.Tx) error {
+		q := db.New(tx)
+		if err := q.TransferOwnership(ctx, tenantOf(ctx), in.Body.MemberID.UUID); err != nil {
+			return err
+		}
+		r, err := q.FindMember(ctx, tenantOf(ctx), in.Body.MemberID.UUID)
+		out.Body = member(r)
+		return err
+	})
+}
+
+type leaveInput struct{ Body LeaveTenant }
+
+// LeaveTenant confirms that one means it.
+type LeaveTenant struct {
+	Confirm bool `json:"confirm" enum:"true" example:"true" doc:"Must be true: only somebody else can undo it"`
+}
+
+const leaveDoc doc = `Leave the tenant
+Ends one's own membership, within a second. The last owner stays: 409 last_owner.`
+
+func (a *API) leaveTenant(ctx context.Context, _ *leaveInput) (*struct{}, error) {
+	return nil, a.query(ctx).LeaveTenant(ctx, tenantOf(ctx))
+}
+
+const tenantMembersDoc doc = `List a tenant's members
+Owners first.`
+
+func (a *API) listTenantMembers(ctx context.Context, in *TenantPath) (*listOutput[Member], error) {
+	if err := a.open(ctx, a.DB.As(edge.FromContext(ctx).SQL()), in.ID.UUID); err != nil {
+		return nil, err
+	}
+	rows, err := a.query(ctx).ListMembers(ctx, in.ID.UUID)
+	return whole(each(rows, func(r db.ListMembersRow) Member { return member(db.FindMemberRow(r)) })), err
+}
+
 // MemberInput names a membership in the path.
 type MemberInput struct {
 	ID id `path:"id" doc:"The membership's id"`

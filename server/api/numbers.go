@@ -199,7 +199,7 @@ func (a *API) releaseNumber(ctx context.Context, in *releaseNumberInput) (*jobOr
 	if err != nil {
 		return nil, err
 	}
-	if typed, ok := toE164(in.Body.Confirm); !ok || typed != r.PhoneNumber {
+	if typed, ok := toE164(in.Body.Confirm, "US"); !ok || typed != r.PhoneNumber {
 		return nil, edge.NewProblem(http.StatusUnprocessableEntity, "confirm_mismatch", "Type the number to be released.").At("confirm", "is not this number")
 	}
 	if err := a.twilioReady(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/nyaruka/phonenumbers"
 
 	"kestrel.ai/server/edge"
 	"kestrel.ai/subdomain"
@@ -17,12 +18,15 @@ import (
 	"kestrel.ai/supabase/db"
 )
 
-// onboarding is the scope of people who are nobody yet: one of the API's two uses of the service role.
+// onboarding is the scope of people who are nobody yet: one of the API's three uses of the service role.
 func (a *API) onboarding(ctx context.Context) supabase.Scope {
 	return supabase.AsService("onboarding").Request(edge.FromContext(ctx).RequestID)
 }
 
-type onboardInput struct{ Body Onboard }
+type onboardInput struct {
+	Draft string `header:"Onboarding-Draft" maxLength:"64" doc:"Token of the draft that this ends, if there is one"`
+	Body  Onboard
+}
 
 // Onboard is the sign-up form.
 type Onboard struct {
@@ -35,6 +39,7 @@ type Onboard struct {
 	PlanTier        string  `json:"plan_tier" maxLength:"31" example:"professional"`
 	ForwardToNumber *string `json:"forward_to_number,omitempty" nullable:"true" maxLength:"40" example:"+18573825169"`
 	Timezone        string  `json:"timezone,omitempty" maxLength:"64" default:"America/New_York" example:"America/New_York"`
+	Country         string  `json:"country,omitempty" minLength:"2" maxLength:"2" example:"US" doc:"ISO 3166: how phone numbers without + are read; US if left out"`
 	TermsVersion    string  `json:"terms_version,omitempty" maxLength:"40" example:"2026-01-01" doc:"Of the terms that were shown, if any were; kept with the time"`
 	AcceptTerms     bool    `json:"accept_terms,omitempty" example:"true" doc:"Must be true where terms were shown"`
 }
@@ -42,9 +47,20 @@ type Onboard struct {
 // Resolve normalises the fields and says everything that is wrong with them.
 func (b *Onboard) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	f := faults{at: at}
-	order := CreateTenant{CompanyName: b.CompanyName, Slug: b.Slug, OwnerName: b.OwnerName, OwnerEmail: b.OwnerEmail, OwnerPhone: b.OwnerPhone,
-		Industry: b.Industry, PlanTier: b.PlanTier, ForwardToNumber: b.ForwardToNumber}
+	order := CreateTenant{CompanyName: b.CompanyName, Slug: b.Slug, OwnerName: b.OwnerName, OwnerEmail: b.OwnerEmail, Industry: b.Industry, PlanTier: b.PlanTier}
 	f.errs = order.Resolve(nil, at)
+	region := strings.ToUpper(b.Country)
+	switch {
+	case region == "":
+		region = "US"
+	case phonenumbers.GetCountryCodeForRegion(region) == 0:
+		f.add("country", "is not a country such as US")
+	}
+	for name, value := range map[string]*string{"owner_phone": b.OwnerPhone, "forward_to_number": b.ForwardToNumber} {
+		if value != nil {
+			f.phoneIn(name, value, region)
+		}
+	}
 	b.CompanyName, b.Slug, b.OwnerName, b.OwnerEmail, b.Industry, b.PlanTier = order.CompanyName, order.Slug, order.OwnerName, order.OwnerEmail, order.Industry, order.PlanTier
 	if b.TermsVersion != "" {
 		f.line("terms_version", &b.TermsVersion, 40)
@@ -71,10 +87,14 @@ var errEmailKnown = edge.NewProblem(http.StatusConflict, "owner_email_taken",
 	"This e-mail address is registered already. Sign in, or use another address.").At("owner_email", "is registered already")
 
 const onboardDoc doc = `Sign up
-Creates a tenant that is pending until staff give it a number. The owner gets a welcome with a link to set a password.`
+Creates a tenant that is pending until staff give it a number. The owner gets a welcome with a link to set a password.
+Bounded by address and by e-mail, for all servers together: 429 with Retry-After.`
 
 func (a *API) onboard(ctx context.Context, in *onboardInput) (*onboardedOutput, error) {
 	b := in.Body
+	if err := a.limitSignUp(ctx, b.OwnerEmail); err != nil {
+		return nil, err
+	}
 	offered, err := a.query(ctx).ListOfferedPlans(ctx)
 	if err != nil {
 		return nil, err
@@ -95,10 +115,18 @@ func (a *API) onboard(ctx context.Context, in *onboardInput) (*onboardedOutput, 
 	}
 	var made uuid.UUID
 	scope := a.onboarding(ctx)
+	if owns, err := db.New(a.DB.As(scope)).OwnsTenant(ctx, b.OwnerEmail); err != nil {
+		return nil, err
+	} else if owns {
+		return nil, errEmailKnown
+	}
 	err = a.withSlug(ctx, db.New(a.DB.As(scope)), &order, func() error {
 		return a.DB.Tx(ctx, scope, func(tx pgx.Tx) (err error) {
-			made, err = db.New(tx).CreateTenant(ctx, order)
-			return err
+			q := db.New(tx)
+			if made, err = q.CreateTenant(ctx, order); err != nil || in.Draft == "" {
+				return err
+			}
+			return q.DropDraft(ctx, hashOf(in.Draft))
 		})
 	})
 	var pg *pgconn.PgError

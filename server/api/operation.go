@@ -17,18 +17,23 @@ import (
 type access string
 
 const (
-	public   access = "public"
+	public access = "public"
+	// atTenant is public too, at a tenant's host alone.
+	atTenant access = "public_at_tenant"
 	platform access = "platform_admin"
 	// either serves both faces: row-level security decides what each sees.
 	either access = "platform_admin | tenant:tenant.read"
 )
+
+// open reports whether anybody may.
+func (w access) open() bool { return w == public || w == atTenant }
 
 // tenant admits whoever may do the action in the host's tenant.
 func tenant(action edge.Action) access { return access("tenant:" + action) }
 
 func (w access) check(s edge.Scope) error {
 	switch {
-	case w == public:
+	case w.open():
 		return nil
 	case w == platform:
 		return edge.RequirePlatformAdmin(s)
@@ -58,6 +63,15 @@ func vendor(op *huma.Operation) { op.Errors = append(op.Errors, http.StatusBadGa
 // secret marks answers that hold what is shown once: a repeat with the same Idempotency-Key gets 409 instead.
 func secret(op *huma.Operation) { op.Metadata = map[string]any{"secret": true} }
 
+// gone adds 410: what was asked for has ended.
+func gone(op *huma.Operation) { op.Errors = append(op.Errors, http.StatusGone) }
+
+// conflicts adds 409, which POST and PATCH have anyway.
+func conflicts(op *huma.Operation) { op.Errors = append(op.Errors, http.StatusConflict) }
+
+// missing adds 404.
+func missing(op *huma.Operation) { op.Errors = append(op.Errors, http.StatusNotFound) }
+
 // answers documents an answer that the handler writes by itself: T as JSON, unless it is nothing, and another media type.
 func answers[T any](a *API, contentType, example string) option {
 	return func(op *huma.Operation) {
@@ -80,7 +94,7 @@ func add[I, O any](a *API, route string, who access, id string, text doc, handle
 		Middlewares:     huma.Middlewares{a.admit(who), a.knownQuery},
 	}
 	op.Summary, op.Description = text.split()
-	if who != public {
+	if !who.open() {
 		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
 		op.Security = []map[string][]string{{"person": {}}}
 		if who != platform {
@@ -89,13 +103,13 @@ func add[I, O any](a *API, route string, who access, id string, text doc, handle
 	} else {
 		op.Security = []map[string][]string{}
 	}
-	if strings.Contains(path, "{") {
+	if strings.Contains(path, "{") || who == atTenant {
 		op.Errors = append(op.Errors, http.StatusNotFound)
 	}
 	if strings.Contains(string(who), "tenant:") {
 		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusNotFound) // no tenant is named, or none that is the caller's
 	}
-	if method == http.MethodPost || method == http.MethodPatch {
+	if method == http.MethodPost || method == http.MethodPatch || method == http.MethodPut {
 		op.Middlewares = append(op.Middlewares, a.jsonOnly)
 		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}

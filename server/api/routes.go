@@ -39,6 +39,11 @@ func (a *API) routes() {
 	add(a, "GET /api/admin/tenants/{id}/view-as", platform, "listViews", listViewsDoc, a.listViews)
 	add(a, "POST /api/admin/tenants/{id}/view-as", platform, "startView", startViewDoc, a.startView, created, secret)
 	add(a, "DELETE /api/admin/tenants/{id}/view-as/{view_id}", platform, "endView", endViewDoc, a.endView)
+	add(a, "GET /api/admin/tenants/{id}/members", platform, "listTenantMembers", tenantMembersDoc, a.listTenantMembers)
+	add(a, "GET /api/admin/tenants/{id}/invitations", platform, "listTenantInvitations", tenantInvitationsDoc, a.listTenantInvitations)
+	add(a, "POST /api/admin/tenants/{id}/invitations", platform, "inviteToTenant", inviteToTenantDoc, a.inviteToTenant, created)
+	add(a, "POST /api/admin/tenants/{id}/invitations/{invitation_id}/resend", platform, "resendTenantInvitation", resendTenantInvitationDoc, a.resendTenantInvitation)
+	add(a, "DELETE /api/admin/tenants/{id}/invitations/{invitation_id}", platform, "revokeTenantInvitation", revokeTenantInvitationDoc, a.revokeTenantInvitation, conflicts)
 	add(a, "GET /api/admin/tenants/{id}/api-keys", platform, "listTenantKeys", listKeysDoc, a.listKeys)
 	add(a, "POST /api/admin/tenants/{id}/api-keys", platform, "createTenantKey", createKeyDoc, a.createKey, created, secret)
 	add(a, "DELETE /api/admin/tenants/{id}/api-keys/{key_id}", platform, "revokeTenantKey", revokeKeyDoc, a.revokeKey)
@@ -92,6 +97,12 @@ func (a *API) routes() {
 	add(a, "POST /api/tenant/members", tenant(edge.WriteMembers), "addMember", addMemberDoc, a.addMember, created)
 	add(a, "PATCH /api/tenant/members/{id}", tenant(edge.WriteMembers), "patchMember", patchMemberDoc, a.patchMember)
 	add(a, "DELETE /api/tenant/members/{id}", tenant(edge.WriteMembers), "removeMember", removeMemberDoc, a.removeMember)
+	add(a, "POST /api/tenant/members/transfer-ownership", tenant(edge.WriteAdmins), "transferOwnership", transferDoc, a.transferOwnership)
+	add(a, "POST /api/tenant/members/leave", tenant(edge.LeaveTenant), "leaveTenant", leaveDoc, a.leaveTenant)
+	add(a, "GET /api/tenant/invitations", tenant(edge.ReadMembers), "listInvitations", listInvitationsDoc, a.listInvitations)
+	add(a, "POST /api/tenant/invitations", tenant(edge.WriteMembers), "invite", inviteDoc, a.invite, created)
+	add(a, "POST /api/tenant/invitations/{id}/resend", tenant(edge.WriteMembers), "resendInvitation", resendInvitationDoc, a.resendInvitation)
+	add(a, "DELETE /api/tenant/invitations/{id}", tenant(edge.WriteMembers), "revokeInvitation", revokeInvitationDoc, a.revokeInvitation, conflicts)
 	add(a, "GET /api/tenant/api-keys", tenant(edge.ReadKeys), "listKeys", listOwnKeysDoc, a.listOwnKeys)
 	add(a, "POST /api/tenant/api-keys", tenant(edge.WriteKeys), "createKey", createOwnKeyDoc, a.createOwnKey, created, secret)
 	add(a, "DELETE /api/tenant/api-keys/{key_id}", tenant(edge.WriteKeys), "revokeKey", revokeOwnKeyDoc, a.revokeOwnKey)
@@ -107,8 +118,15 @@ func (a *API) routes() {
 	add(a, "GET /api/jobs/{id}/events", either, "followJob", jobEventsDoc, a.jobEvents, answers[struct{}](a, "text/event-stream", jobEventsExample))
 	add(a, "POST /api/tickets", either, "mintTicket", mintTicketDoc, a.mintTicket, secret)
 
+	// Whoever holds an invitation's link, at the tenant's host.
+	add(a, "POST /api/tenant/invitations/open", atTenant, "openInvitation", openInvitationDoc, a.openInvitation, gone)
+	add(a, "POST /api/tenant/invitations/accept", atTenant, "acceptInvitation", acceptInvitationDoc, a.acceptInvitation, gone)
+
 	// Anybody, at the apex and api.
 	add(a, "GET /api/onboarding/plans", public, "listOfferedPlans", offeredPlansDoc, a.listOfferedPlans)
 	add(a, "GET /api/onboarding/slug", public, "checkSlug", checkSlugDoc, a.checkSlug)
+	add(a, "POST /api/onboarding/draft", public, "createDraft", createDraftDoc, a.createDraft, created, secret)
+	add(a, "PUT /api/onboarding/draft", public, "keepDraft", keepDraftDoc, a.keepDraft, missing)
+	add(a, "GET /api/onboarding/draft", public, "getDraft", getDraftDoc, a.getDraft, missing)
 	add(a, "POST /api/onboarding", public, "onboard", onboardDoc, a.onboard, created)
 }

@@ -209,7 +209,7 @@ Whose it is, and its webhooks as they are at Twilio this moment and as they shou
 
 func (a *API) numberStatus(ctx context.Context, in *numberStatusInput) (*numberStatusOutput, error) {
 	phone, err := url.PathUnescape(in.Phone)
-	e164, ok := toE164(phone)
+	e164, ok := toE164(phone, "US")
 	if err != nil || !ok {
 		return nil, edge.NewProblem(http.StatusUnprocessableEntity, "invalid", "This is not a phone number.").At("phone", "is not a phone number; use a form such as +18573825169")
 	}

@@ -38,8 +38,9 @@ const (
 	WriteAgent   Action = "agent.write"
 	ReadActivity Action = "activity.read"
 	ReadMembers  Action = "members.read"
-	WriteMembers Action = "members.write" // viewers and members
-	WriteAdmins  Action = "admins.write"  // admins and owners
+	WriteMembers Action = "members.write"    // viewers and members
+	WriteAdmins  Action = "admins.write"     // admins and owners, and who is owner
+	LeaveTenant  Action = "membership.write" // one's own, to end it
 	ReadKeys     Action = "keys.read"
 	WriteKeys    Action = "keys.write"
 	RequestPlan  Action = "plan.write"
@@ -55,7 +56,7 @@ var minRole = map[Action]Role{
 	ReadWork: Viewer, WriteWork: Member,
 	ReadAgent: Viewer, WriteAgent: Admin,
 	ReadActivity: Viewer,
-	ReadMembers:  Viewer, WriteMembers: Admin, WriteAdmins: Owner,
+	ReadMembers:  Viewer, WriteMembers: Admin, WriteAdmins: Owner, LeaveTenant: Viewer,
 	ReadKeys: Viewer, WriteKeys: Admin, // of a key nothing secret can be read
 	RequestPlan: Owner, AskBack: Admin,
 	ExportTenant: Admin, EraseCaller: Admin,

@@ -37,6 +37,8 @@ var routes = [...]route{
 	{"/api/onboarding", onApex | onAPI, open, ClassOnboarding},
 	{"/api/admin", onAdmin | onAPI, platform, ClassIP},
 	{"/api/twilio", onAdmin | onAPI, platform, ClassIP},
+	{"/api/tenant/invitations/open", onTenant, open, ClassAuth}, // whoever holds a link
+	{"/api/tenant/invitations/accept", onTenant, open, ClassAuth},
 	{"/api/tenant", onTenant | onAPI, tenant, ClassIP},
 	{"/api/jobs", onAdmin | onTenant | onAPI, either, ClassIP},
 	{"/api/tickets", onAdmin | onTenant | onAPI, either, ClassIP},

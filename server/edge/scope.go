@@ -82,6 +82,9 @@ func WithScope(ctx context.Context, s Scope) context.Context {
 	return context.WithValue(ctx, requestKey{}, &request{scope: s})
 }
 
+// Address is what one subscriber holds: the caller's IPv4 address, or its IPv6 /64.
+func (s Scope) Address() [16]byte { return ipKey(s.IP) }
+
 // SQL is the scope under which the request's SQL runs: the caller's own rights, narrowed to the tenant if there
 // is one.
 func (s Scope) SQL() supabase.Scope {

@@ -33,6 +33,9 @@ type parameter struct {
 	Schema   map[string]any
 }
 
+// open reports whether anybody may do it.
+func (op operation) open() bool { return strings.HasPrefix(op.Access, "public") }
+
 // changes reports whether a good request may change a row.
 func (op operation) changes() bool { return op.Method != "GET" }
 

@@ -1,6 +1,7 @@
 package isolation_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"testing"
@@ -17,14 +18,15 @@ type subject struct {
 	tenant, number, second          uuid.UUID
 	member, key, job, failed, email uuid.UUID
 	staff, bulk, note, view         uuid.UUID
-	contact, export                 uuid.UUID
+	contact, export, invitation     uuid.UUID
 	slug, phone                     string
 }
 
 // request is a good request of one operation.
 type request struct {
-	path map[string]string
-	body any
+	path    map[string]string
+	headers map[string]string
+	body    any
 	// prepare brings the rows into the state in which the request succeeds [they are].
 	prepare func(t *testing.T, w *apitest.World)
 	// mine tells that an answer holds rows of the subject's tenant; false where it holds figures only, or nothing of it.
@@ -178,7 +180,30 @@ var requests = map[string]func(s subject) request{
 	"patchMember": func(s subject) request {
 		return request{path: of("id", s.member), body: body("role", "member"), mine: true}
 	},
-	"removeMember":     func(s subject) request { return request{path: of("id", s.member)} },
+	"removeMember": func(s subject) request { return request{path: of("id", s.member)} },
+	"transferOwnership": func(s subject) request {
+		return request{body: body("member_id", s.member.String()), mine: true, prepare: sql(`update tenant_users set user_id = gen_random_uuid() where id = $1`, s.member)}
+	},
+	"leaveTenant":     func(subject) request { return request{body: body("confirm", true)} },
+	"listInvitations": func(subject) request { return request{mine: true} },
+	"invite":          func(subject) request { return request{body: body("email", unique()+"@fresh.test", "role", "viewer")} },
+	"resendInvitation": func(s subject) request {
+		return request{path: of("id", s.invitation), mine: true}
+	},
+	"revokeInvitation":      func(s subject) request { return request{path: of("id", s.invitation)} },
+	"openInvitation":        func(s subject) request { return linked(s, "") },
+	"acceptInvitation":      func(s subject) request { return linked(s, "a-good-password") },
+	"listTenantMembers":     func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"listTenantInvitations": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"inviteToTenant": func(s subject) request {
+		return request{path: of("id", s.tenant), body: body("email", unique()+"@fresh.test", "role", "owner")}
+	},
+	"resendTenantInvitation": func(s subject) request {
+		return request{path: map[string]string{"id": s.tenant.String(), "invitation_id": s.invitation.String()}, mine: true}
+	},
+	"revokeTenantInvitation": func(s subject) request {
+		return request{path: map[string]string{"id": s.tenant.String(), "invitation_id": s.invitation.String()}}
+	},
 	"listKeys":         func(subject) request { return request{mine: true} },
 	"createKey":        func(subject) request { return request{body: body("name", "Fresh", "scopes", []string{"read"})} },
 	"revokeKey":        func(s subject) request { return request{path: of("key_id", s.key)} },
@@ -195,10 +220,33 @@ var requests = map[string]func(s subject) request{
 
 	"listOfferedPlans": func(subject) request { return request{} },
 	"checkSlug":        func(subject) request { return request{path: map[string]string{"?": "name=Fresh"}} },
+	"createDraft":      func(subject) request { return request{body: body("company_name", "Fresh")} },
+	"keepDraft":        func(subject) request { r := drafted(); r.body = body("step", 1, "company_name", "Fresh"); return r },
+	"getDraft":         func(subject) request { return drafted() },
 	"onboard": func(subject) request {
 		n := unique()
 		return request{body: body("company_name", n, "owner_name", "Pat", "owner_email", n+"@fresh.test", "plan_tier", "starter", "accept_terms", true, "terms_version", "2026-01-01")}
 	},
+}
+
+// linked is a request by the link of a fresh invitation to the subject's tenant.
+func linked(s subject, password string) request {
+	token, who := unique(), unique()+"@"+s.slug+".test"
+	hash := sha256.Sum256([]byte(token))
+	r := request{body: body("token", token), mine: true, prepare: sql(`with i as (insert into invitations (tenant_id, email) values ($1, $2) returning id, expires_at)
+		insert into private.invitation_tokens (hash, invitation_id, expires_at) select $3, id, expires_at from i`, s.tenant, who, hash[:])}
+	if password != "" {
+		r.body.(map[string]any)["password"] = password
+	}
+	return r
+}
+
+// drafted is a request that names a draft.
+func drafted() request {
+	token := unique()
+	hash := sha256.Sum256([]byte(token))
+	return request{headers: map[string]string{"Onboarding-Draft": token},
+		prepare: sql(`insert into private.onboarding_drafts (hash, data, updated_at, expires_at) values ($1, '{}', now(), now() + interval '1 day')`, hash[:])}
 }
 
 // onePixel is the smallest PNG.

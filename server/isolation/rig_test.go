@@ -98,9 +98,10 @@ func job(w *apitest.World, tenant uuid.UUID, state, mark string) uuid.UUID {
 	return id
 }
 
-// spend gives the tenant a member and a key to be used up.
+// spend gives the tenant a member, an invitation and a key to be used up.
 func (s *subject) spend(w *apitest.World) {
 	s.member = apitest.Value[uuid.UUID](w, `insert into tenant_users (tenant_id, email, role) values ($1, $2, 'viewer') returning id`, s.tenant, unique()+"@"+s.slug+".test")
+	s.invitation = apitest.Value[uuid.UUID](w, `insert into invitations (tenant_id, email, role, invited_by, sent_at) values ($1, $2, 'viewer', $3, now() - interval '1 hour') returning id`, s.tenant, unique()+"@"+s.slug+".test", "owner@"+s.slug+".test")
 	_, s.key = w.Key(s.tenant, s.slug+".kestrel.ai", "read")
 }
 

@@ -125,15 +125,6 @@ func (q *Queries) FindNewTenant(ctx context.Context, id uuid.UUID) (FindNewTenan
 	return i, err
 }
 
-const keepEmailLink = `-- name: KeepEmailLink :exec
-insert into private.email_links (email_id, link) values ($1, $2) on conflict do nothing
-`
-
-func (q *Queries) KeepEmailLink(ctx context.Context, emailID uuid.UUID, link string) error {
-	_, err := q.db.Exec(ctx, keepEmailLink, emailID, link)
-	return err
-}
-
 const keepRendered = `-- name: KeepRendered :exec
 update email_log set subject = $1, html = $2, text = $3, updated_at = $4::timestamptz where id = $5 and html is null
 `

@@ -178,6 +178,15 @@ func (q *Queries) FindMember(ctx context.Context, tenantID uuid.UUID, iD uuid.UU
 	return i, err
 }
 
+const leaveTenant = `-- name: LeaveTenant :exec
+select private.leave_tenant($1::uuid)
+`
+
+func (q *Queries) LeaveTenant(ctx context.Context, tenantID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, leaveTenant, tenantID)
+	return err
+}
+
 const listKeys = `-- name: ListKeys :many
 select id, name, prefix, scopes, expires_at, last_used_at, revoked_at, created_by, created_at
 from tenant_api_keys where tenant_id = $1 order by id desc
@@ -297,5 +306,14 @@ select private.store_key_hash($1, $2)
 
 func (q *Queries) StoreKeyHash(ctx context.Context, iD uuid.UUID, hash []byte) error {
 	_, err := q.db.Exec(ctx, storeKeyHash, iD, hash)
+	return err
+}
+
+const transferOwnership = `-- name: TransferOwnership :exec
+select private.transfer_ownership($1::uuid, $2::uuid)
+`
+
+func (q *Queries) TransferOwnership(ctx context.Context, tenantID uuid.UUID, memberID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, transferOwnership, tenantID, memberID)
 	return err
 }

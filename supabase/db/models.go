@@ -356,6 +356,38 @@ type Event struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
+// Who was asked to join which tenant. A new row sends the e-mail; its link is kept only as a hash, elsewhere.
+type Invitation struct {
+	// Opaque key.
+	ID uuid.UUID `json:"id"`
+	// The tenant to join.
+	TenantID uuid.UUID `json:"tenant_id"`
+	// Address it was sent to; only its login may accept.
+	Email string `json:"email"`
+	// Role given on acceptance.
+	Role MemberRole `json:"role"`
+	// E-mail that carries the link: member_invite, or welcome for a new tenant's owner.
+	Template string `json:"template"`
+	// Who asked.
+	InvitedBy string `json:"invited_by"`
+	// E-mails so far. Raise it by one to send another, with a new link.
+	Sends int32 `json:"sends"`
+	// When the last e-mail was asked for.
+	SentAt time.Time `json:"sent_at"`
+	// When the last link ends: 24 hours after sending, 7 days for an owner's first.
+	ExpiresAt time.Time `json:"expires_at"`
+	// When it was accepted.
+	AcceptedAt *time.Time `json:"accepted_at"`
+	// Login that accepted.
+	AcceptedBy *uuid.UUID `json:"accepted_by"`
+	// Set to revoke it, for good.
+	RevokedAt *time.Time `json:"revoked_at"`
+	// When it was made.
+	CreatedAt time.Time `json:"created_at"`
+	// When it last changed.
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
 // Our own record of every background job. Outlives River's, which forgets failed jobs after seven days.
 type Job struct {
 	// What the API calls the job.
@@ -597,12 +629,35 @@ type PrivateIdempotencyKey struct {
 	CreatedAt   time.Time       `json:"created_at"`
 }
 
+// SHA-256 of the links sent for invitations, one per e-mail. Each ends by itself; acceptance and revocation end all.
+type PrivateInvitationToken struct {
+	Hash         []byte     `json:"hash"`
+	InvitationID uuid.UUID  `json:"invitation_id"`
+	ExpiresAt    time.Time  `json:"expires_at"`
+	ClaimedUntil *time.Time `json:"claimed_until"`
+}
+
+// Half-filled sign-up forms, by the hash of a token that the browser keeps. Gone after 7 days.
+type PrivateOnboardingDraft struct {
+	Hash      []byte          `json:"hash"`
+	Data      json.RawMessage `json:"data"`
+	UpdatedAt time.Time       `json:"updated_at"`
+	ExpiresAt time.Time       `json:"expires_at"`
+}
+
 // Which deletion of a tenant is to be made final: one that was restored, or deleted anew, since is another.
 type PrivatePurge struct {
 	TenantID  uuid.UUID `json:"tenant_id"`
 	DeletedAt time.Time `json:"deleted_at"`
 	JobID     uuid.UUID `json:"job_id"`
 	OrderedBy string    `json:"ordered_by"`
+}
+
+// Counts behind limits that hold for all processes together. The key is a hash: no address is kept.
+type PrivateRateWindow struct {
+	Bucket    []byte    `json:"bucket"`
+	StartedAt time.Time `json:"started_at"`
+	Hits      int32     `json:"hits"`
 }
 
 // Names no customer may take: our hosts, infrastructure, impersonation. The same list as subdomain/reserved.txt.

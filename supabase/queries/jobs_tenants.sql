@@ -9,9 +9,6 @@ select private.queue_email(@template::text, @tenant_id::uuid, @to_email::text, @
 -- name: EmailToSend :one
 select e.*, l.link from email_log e left join private.email_links l on l.email_id = e.id where e.id = @id;
 
--- name: KeepEmailLink :exec
-insert into private.email_links (email_id, link) values (@email_id, @link) on conflict do nothing;
-
 -- name: DropEmailLink :exec
 delete from private.email_links where email_id = @email_id;
 

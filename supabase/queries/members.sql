@@ -15,6 +15,12 @@ update tenant_users set role = @role where tenant_id = @tenant_id and id = @id r
 -- name: RemoveMember :execrows
 delete from tenant_users where tenant_id = @tenant_id and id = @id;
 
+-- name: TransferOwnership :exec
+select private.transfer_ownership(@tenant_id::uuid, @member_id::uuid);
+
+-- name: LeaveTenant :exec
+select private.leave_tenant(@tenant_id::uuid);
+
 -- name: ListKeys :many
 select id, name, prefix, scopes, expires_at, last_used_at, revoked_at, created_by, created_at
 from tenant_api_keys where tenant_id = @tenant_id order by id desc;

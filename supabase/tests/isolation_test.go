@@ -34,6 +34,7 @@ with u as (select id from tenant_usage where tenant_id = $1),
   m as (insert into messages (tenant_id, phone_number_id, contact_id, direction, from_number, to_number, body)
         select $1, n.id, c.id, 'inbound', '+16175550100', '+16175550101', 'Hi' from n, c),
   v as (insert into agent_versions (tenant_id, version) values ($1, 1)),
+  i as (insert into invitations (tenant_id, email) values ($1, 'invited' || $2 || '@example.com')),
   r as (insert into tenant_requests (tenant_id, kind, plan_tier, from_tier) values ($1, 'plan', 'premium', 'starter')),
   o as (insert into tenant_notes (tenant_id, body) values ($1, 'A note')),
   w as (insert into tenant_views (tenant_id, admin_user_id, admin_email, reason, expires_at) values ($1, $1, 'a@example.com', 'To help them', now())),
@@ -185,6 +186,7 @@ func TestWritesStayHome(t *testing.T) {
 	owner, admin, member, viewer := person(own.people["owner"]), person(own.people["admin"]), person(own.people["member"]), person(own.people["viewer"])
 	const rename, contact, invite = "update tenants set company_name = 'X' where id = $1", "insert into contacts (tenant_id, name) values ($1, 'X')",
 		"insert into tenant_users (tenant_id, email, role) values ($1, 'x' || random() || '@example.com', %s)"
+	const send = "insert into invitations (tenant_id, email, role) values ($1, 'x' || random() || '@example.com', %s)"
 	promote := func(who string) string {
 		return "update tenant_users set role = 'owner' where tenant_id = $1 and user_id = '" + own.people[who].String() + "'"
 	}
@@ -213,6 +215,14 @@ func TestWritesStayHome(t *testing.T) {
 		{"admin invites owner", admin, fmt.Sprintf(invite, "'owner'"), own.id, 0, true},
 		{"owner invites owner", owner, fmt.Sprintf(invite, "'owner'"), own.id, 1, false},
 		{"owner invites into another", owner, fmt.Sprintf(invite, "'viewer'"), other.id, 0, true},
+		{"admin sends member an invitation", admin, fmt.Sprintf(send, "'member'"), own.id, 1, false},
+		{"admin sends admin an invitation", admin, fmt.Sprintf(send, "'admin'"), own.id, 0, true},
+		{"owner sends owner an invitation", owner, fmt.Sprintf(send, "'owner'"), own.id, 1, false},
+		{"owner sends invitation into another", owner, fmt.Sprintf(send, "'viewer'"), other.id, 0, true},
+		{"member sends invitation", member, fmt.Sprintf(send, "'viewer'"), own.id, 0, true},
+		{"write key sends invitation", supabase.AsKey(own.write, ""), fmt.Sprintf(send, "'viewer'"), own.id, 0, true},
+		{"admin withdraws owner's invitation", admin, "update invitations set revoked_at = now() where tenant_id = $1 and role = 'owner'", own.id, 0, false},
+		{"owner withdraws another's", owner, "update invitations set revoked_at = now() where tenant_id = $1", other.id, 0, false},
 		{"member invites", member, fmt.Sprintf(invite, "'viewer'"), own.id, 0, true},
 		{"admin promotes self", admin, promote("admin"), own.id, 0, false},
 		{"admin demotes owner", admin, "update tenant_users set role = 'viewer' where tenant_id = $1 and role = 'owner'", own.id, 0, false},

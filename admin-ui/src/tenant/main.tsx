@@ -1,10 +1,6 @@
 import { mount } from "../app"
-import { arrive } from "../arrival"
-import { Shell } from "../Shell"
-import { Overview } from "./Overview"
+import { arrive, invited } from "../arrival"
+import { Dashboard } from "./Dashboard"
 
-mount(
-  <Shell title="Dashboard" arrival={await arrive()}>
-    <Overview />
-  </Shell>,
-)
+const invitation = invited()
+mount(<Dashboard invitation={invitation} arrival={invitation ? undefined : await arrive()} />)

@@ -41,6 +41,7 @@ type World struct {
 	Listener *supabase.Listener
 	Sandbox  *sandbox.Sandbox
 	Twilio   *twilio.Client // of the sandbox
+	AuthURL  string         // of Auth, over the same database
 	Files    *supabase.Storage
 	URL      string // of a listening socket: the app under its own Host headers
 	signer   *ecdsa.PrivateKey
@@ -86,9 +87,11 @@ func New(t testing.TB, options ...Option) *World {
 	deps := api.Deps{DB: w.DB, Listener: w.Listener, Twilio: client, Storage: w.Files, Log: log, Config: api.Config{
 		Origin:      func(label string) string { return "https://" + label + ".kestrel.ai" },
 		WebhookBase: "https://api.kestrel.ai",
+		SignUps:     api.SignUps{PerAddress: 1 << 30, PerEmail: 1 << 30, Drafts: 1 << 30},
 		FallbackURL: func(id uuid.UUID) string { return "https://files.test/fallback/" + id.String() + ".xml" },
 		Heartbeat:   50 * time.Millisecond,
 	}}
+	deps.Auth = w.auth(database.SuperuserURL)
 	for _, o := range options {
 		o(&deps, &ec)
 	}
@@ -169,6 +172,32 @@ func (w *World) listen() {
 		cancel()
 		<-stopped
 	})
+}
+
+// auth starts Auth over the test's database; as a superuser, as Auth's own login is for its schema.
+func (w *World) auth(superuserURL string) *supabase.Auth {
+	pool, err := pgxpool.New(w.t.Context(), superuserURL+"&pool_max_conns=2")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(pool.Close)
+	key, err := local.NewSigningKey()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(nil)
+	w.AuthURL = "http://" + server.Listener.Addr().String()
+	server.Config.Handler = local.NewAuth(local.AuthOptions{
+		Pool: pool, BaseURL: w.AuthURL, SiteURL: "https://kestrel.ai", Key: key, Keys: local.Keys{Publishable: "sb_publishable_test", Secret: "sb_secret_test"},
+		HashCost: 4, Limits: local.Limits{Off: true}, Log: slog.New(slog.DiscardHandler), RedirectAllow: func(string) bool { return true },
+	})
+	server.Start()
+	w.t.Cleanup(server.Close)
+	auth, err := supabase.NewAuth(w.AuthURL, "sb_secret_test")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return auth
 }
 
 func (w *World) verifier() *supabase.Verifier {
