@@ -73,9 +73,8 @@ func TestTenantsBulk(t *testing.T) {
 	w.tenant("two")
 	w.exec(`insert into phone_numbers (tenant_id, phone_number, status) select id, '+1857555030' || right(slug, 1)::text::char, 'ready' from (select id, case slug when 'one' then '1' else '2' end as slug from tenants) t`)
 	w.exec(`update tenants set subscription_status = 'active'`)
-	order := uuid.New()
 	for _, action := range []string{`suspend', '{"reason": "Not paid"}`, `email', '{"subject": "Sunday", "text": "We are closed."}`} {
-		order = uuid.New()
+		order := uuid.New()
 		w.exec(`select set_config('kestrel.actor', 'admin:1', true), set_config('kestrel.actor_label', 'admin@kestrel.test', true),
 			private.bulk_order($1, '`+action+`', (select array_agg(id order by slug) from tenants), true)`, order)
 		w.work()

@@ -18,9 +18,9 @@ import (
 
 // manyCall is a call as the test knows it, apart from the database.
 type manyCall struct {
-	tenant         uuid.UUID
-	seconds, cost  int
-	counts, stored bool
+	tenant        uuid.UUID
+	seconds, cost int
+	counts        bool
 }
 
 // ledger is what was asked for, kept beside the database.
