@@ -104,7 +104,7 @@ func (m *matrix) want(op operation, c caller, host string) int {
 	api, admin := host == "api"+base, host == "admin"+base
 	var served bool
 	action := edge.Action("")
-	switch rest, onTenant := op.Access, false; {
+	switch {
 	case op.Access == "public_at_tenant":
 		served = tenantHost
 	case op.Access == "public":
@@ -112,7 +112,7 @@ func (m *matrix) want(op operation, c caller, host string) int {
 	case op.Access == "platform_admin":
 		served = api || admin
 	default:
-		_, rest, onTenant = strings.Cut(op.Access, "tenant:")
+		_, rest, onTenant := strings.Cut(op.Access, "tenant:")
 		action, served = edge.Action(rest), onTenant && (api || tenantHost || admin && strings.HasPrefix(op.Access, "platform_admin"))
 	}
 	if !served {
