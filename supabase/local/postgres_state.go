@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -115,8 +116,14 @@ func (p place) initdb(ctx context.Context, bin string, owner *syscall.Credential
 	cmd.Env = serverEnv(bin)
 	cmd.Dir = p.root
 	cmd.SysProcAttr = serverAttr(owner, false)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w%s", err, lastLogLine(out))
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	exited, err := runOnOwnThread(cmd)
+	if err != nil {
+		return fmt.Errorf("initdb: %w", err)
+	}
+	if <-exited; !cmd.ProcessState.Success() {
+		return fmt.Errorf("initdb: %v%s", cmd.ProcessState, lastLogLine(out.Bytes()))
 	}
 	return nil
 }
