@@ -88,10 +88,10 @@ func (p *playback) reached(n uint64) (heard []*spoken) {
 	return p.settle()
 }
 
-// end notes that an item gets no more audio.
+// end notes that an item, or every one where it is "", gets no more audio.
 func (p *playback) end(item string) (heard []*spoken) {
 	for _, s := range p.items {
-		if s.item == item {
+		if item == "" || s.item == item {
 			s.ended = true
 		}
 	}

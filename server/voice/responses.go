@@ -10,8 +10,9 @@ type responses struct {
 	asked  Reply  // what the current one was asked for
 	wanted *Reply // asked for as soon as that is possible
 	since  time.Time
-	held   bool // the caller speaks
-	spoke  bool // the current one had audio
+	held   bool   // the caller speaks
+	last   string // the one before
+	spoke  bool   // the current one had audio
 }
 
 type responseState uint8
@@ -55,8 +56,16 @@ func (r *responses) ended(to Conversation, id string, now time.Time) {
 	if r.state == asking && r.id == "" {
 		return // an older one ended, and ours has not begun
 	}
-	r.state, r.id = idle, ""
+	r.state, r.id, r.last = idle, "", id
 	r.pump(to, now)
+}
+
+// heard notes audio of a response. Audio of one that was asked for may come before the word that it began.
+func (r *responses) heard(to Conversation, id string, now time.Time) {
+	if r.state == asking && id != r.last {
+		r.began(to, id, now)
+	}
+	r.spoke = true
 }
 
 // interrupt stops what the model is saying or about to say. It is idempotent.
@@ -90,4 +99,6 @@ func (r *responses) rejected(to Conversation, code string, now time.Time) {
 func (r *responses) forget() { r.state, r.id = idle, "" }
 
 // dropped reports whether audio of a response must not be heard any more.
-func (r *responses) dropped(id string) bool { return r.state == cancelling && (r.id == "" || r.id == id) }
+func (r *responses) dropped(id string) bool {
+	return r.state == cancelling && (r.id == "" || r.id == id)
+}

@@ -90,7 +90,7 @@ func (c *Client) update(s voice.Session) sessionUpdate {
 	return sessionUpdate{Type: "session.update", Session: session{
 		Type: "realtime", OutputModalities: []string{"audio"}, Instructions: s.Instructions,
 		Audio: audio{
-			Input: audioInput{Format: ulaw, Transcription: words, NoiseReduction: noise(s.VAD), TurnDetection: detection(s.VAD)},
+			Input:  audioInput{Format: ulaw, Transcription: words, NoiseReduction: noise(s.VAD), TurnDetection: detection(s.VAD)},
 			Output: audioOutput{Format: ulaw, Voice: speaker},
 		},
 		Tools: tools, ToolChoice: "auto", Truncation: "auto",
