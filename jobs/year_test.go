@@ -31,6 +31,7 @@ type year struct {
 	tenants []*yearTenant
 	due     map[int][]func(*pgx.Batch) // by hour
 	calls   int
+	edits   int
 }
 
 const (
@@ -67,7 +68,7 @@ func TestYear(t *testing.T) {
 	if closed < yearTenancy*12 || asked < 7000 {
 		t.Errorf("only %d periods closed, only %d hours asked", closed, asked)
 	}
-	t.Logf("seed %d: %d calls, %d periods closed, %d hours asked, in %s", *yearSeed, y.calls, closed, asked, time.Since(began).Round(time.Second))
+	t.Logf("seed %d: %d calls, %d edits, %d periods closed, %d hours asked, in %s", *yearSeed, y.calls, y.edits, closed, asked, time.Since(began).Round(time.Second))
 }
 
 func newYear(t *testing.T) *year {
@@ -78,14 +79,25 @@ func newYear(t *testing.T) *year {
 	must(t, err)
 	t.Cleanup(y.db.Close)
 	y.tenants = yearTenants(t, y.rng, yearTenancy, y.from, y.from.AddDate(0, 0, yearDays))
+	for _, plan := range yearPlans {
+		_, err := y.fixture.Admin.Exec(ctx, `update plans set monthly_calls = $2 where tier = $1`, plan.tier, plan.limit)
+		must(t, err)
+	}
 	for i, one := range y.tenants {
+		limit := &one.limit
+		if !one.own {
+			limit = nil
+		}
 		status, ends := "active", (*time.Time)(nil)
 		if !one.trial.IsZero() {
 			status, ends = "trial", &one.trial
 		}
-		must(t, y.fixture.Admin.QueryRow(ctx, `insert into tenants (slug, company_name, owner_email, subscription_status, timezone, billing_anchor, max_monthly_calls, trial_ends_at)
-			values ($1, $1, $1 || '@example.com', $2, $3, $4, $5, $6) returning id`, fmt.Sprintf("tenant-%d", i), status, one.zone.String(), one.anchor, one.limit, ends).Scan(&one.id))
+		must(t, y.fixture.Admin.QueryRow(ctx, `insert into tenants (slug, company_name, owner_email, subscription_status, timezone, billing_anchor, max_monthly_calls, trial_ends_at, plan_tier)
+			values ($1, $1, $1 || '@example.com', $2, $3, $4, $5, $6, 'starter') returning id`, fmt.Sprintf("tenant-%d", i), status, one.zone.String(), one.anchor, limit, ends).Scan(&one.id))
 	}
+	// Who is to be on trial again needs a number.
+	_, err = y.fixture.Admin.Exec(ctx, `insert into phone_numbers (tenant_id, phone_number, status) select id, '+1617555' || lpad(split_part(slug, '-', 2), 4, '0'), 'ready' from tenants where subscription_status = 'trial'`)
+	must(t, err)
 	// They began when the year does, not when the test runs.
 	_, err = y.fixture.Admin.Exec(ctx, `delete from tenant_usage`)
 	must(t, err)
@@ -139,6 +151,9 @@ func (y *year) happen(at time.Time, hour int) {
 	for range int(yearPace*2*y.rng.Float64() + 0.5) {
 		y.ring(at, hour)
 	}
+	if y.rng.IntN(6) == 0 {
+		y.edit(at, hour)
+	}
 	batch := &pgx.Batch{}
 	for _, do := range y.due[hour] {
 		do(batch)
@@ -162,6 +177,44 @@ func (y *year) later() int {
 
 func (y *year) on(hour int, do func(*pgx.Batch)) { y.due[hour] = append(y.due[hour], do) }
 
+// edit changes something about one tenant: where its periods begin, its plan, its trial.
+func (y *year) edit(at time.Time, hour int) {
+	one := y.tenants[y.rng.IntN(len(y.tenants))]
+	y.edits++
+	switch y.rng.IntN(4) {
+	case 0:
+		anchor := 1 + y.rng.IntN(31)
+		y.on(hour, func(b *pgx.Batch) {
+			b.Queue(`update tenants set billing_anchor = $2 where id = $1`, one.id, anchor)
+			one.move(anchor, one.zone)
+		})
+	case 1:
+		zone, err := time.LoadLocation(yearZones[y.rng.IntN(len(yearZones))])
+		must(y.t, err)
+		y.on(hour, func(b *pgx.Batch) {
+			b.Queue(`update tenants set timezone = $2 where id = $1`, one.id, zone.String())
+			one.move(one.anchor, zone)
+		})
+	case 2:
+		plan := y.rng.IntN(len(yearPlans))
+		y.on(hour, func(b *pgx.Batch) {
+			b.Queue(`update tenants set plan_tier = $2 where id = $1`, one.id, yearPlans[plan].tier)
+			if limit := yearPlans[plan].limit; plan != one.plan && !one.own && limit != one.limit {
+				one.limit = limit
+				one.told(one.shown)
+			}
+			one.plan = plan
+		})
+	case 3:
+		one = y.tenants[10*y.rng.IntN(len(y.tenants)/10)]
+		ends := at.Add(time.Duration(1+y.rng.IntN(20*24)) * time.Hour)
+		y.on(hour, func(b *pgx.Batch) {
+			b.Queue(`select private.extend_trial($1, $2)`, one.id, ends)
+			one.trial, one.live = ends, true
+		})
+	}
+}
+
 // ring makes one call, one message, or one change of a limit.
 func (y *year) ring(at time.Time, hour int) {
 	one := y.tenants[y.rng.IntN(len(y.tenants))]
@@ -174,7 +227,7 @@ func (y *year) ring(at time.Time, hour int) {
 		limit := one.limit%9 + 2
 		y.on(hour, func(b *pgx.Batch) {
 			b.Queue(`update tenants set max_monthly_calls = $2 where id = $1`, one.id, limit)
-			one.limit = limit
+			one.own, one.limit = true, limit
 			one.told(one.shown)
 		})
 		return
@@ -187,6 +240,8 @@ func (y *year) ring(at time.Time, hour int) {
 			b.Queue(`insert into messages (tenant_id, direction, from_number, to_number, body, cost_micros, created_at) values ($1, 'inbound', '+16175550100', '+16175550101', $2, 7500, $3)`, one.id, body, started)
 			if p := &one.periods[one.at(started)]; p.Closed.IsZero() {
 				p.SMS, p.Cost = p.SMS+parts, p.Cost+7500
+			} else {
+				p.LateSMS, p.LateCost = p.LateSMS+parts, p.LateCost+7500
 			}
 		})
 		return
@@ -246,14 +301,14 @@ func (y *year) counters(at time.Time) {
 func (y *year) settle() {
 	t, ctx := y.t, context.Background()
 	t.Helper()
-	rows, err := y.fixture.Admin.Query(ctx, `select tenant_id, period_start, period_end, calls, late_calls, seconds, sms, cost_micros, coalesce(closed_at, '0001-01-01 00:00+00'),
+	rows, err := y.fixture.Admin.Query(ctx, `select tenant_id, period_start, period_end, calls, late_calls, seconds, sms, cost_micros, late_seconds, late_sms, late_cost_micros, coalesce(closed_at, '0001-01-01 00:00+00'),
 		(select count(*) from events e where e.subject_id = u.id and e.type = 'usage.closed') from tenant_usage u order by tenant_id, period_start`)
 	must(t, err)
 	got := map[uuid.UUID][]yearPeriod{}
 	var id uuid.UUID
 	var p yearPeriod
 	var times int
-	_, err = pgx.ForEachRow(rows, []any{&id, &p.Start, &p.End, &p.Calls, &p.Late, &p.Seconds, &p.SMS, &p.Cost, &p.Closed, &times}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &p.Start, &p.End, &p.Calls, &p.Late, &p.Seconds, &p.SMS, &p.Cost, &p.LateSeconds, &p.LateSMS, &p.LateCost, &p.Closed, &times}, func() error {
 		if closed := p.Closed.Year() > 1; closed != (times == 1) || times > 1 {
 			t.Errorf("%s: the period from %s was closed %d times", id, p.Start, times)
 		}
@@ -288,6 +343,12 @@ func (y *year) settle() {
 	same(t, "calls counted, of those late", []int{scan(`select count(*) from call_logs where usage_id is not null`), scan(`select sum(late_calls) from tenant_usage`)}, []int{total + late, late})
 	same(t, "closed out of order", scan(`select count(*) from (select period_start < lag(period_start) over (partition by u.tenant_id order by e.id) as wrong
 		from events e join tenant_usage u on u.id = e.subject_id where e.type = 'usage.closed') x where wrong`), 0)
+	same(t, "of all calls and messages, seconds, parts and cost", scan(`select count(*) from (select sum(u.seconds + u.late_seconds), sum(u.sms + u.late_sms), sum(u.cost_micros + u.late_cost_micros) from tenant_usage u
+		except select (select sum(duration_seconds) from call_logs where usage_id is not null), (select sum(segments) from messages),
+		(select sum(cost_micros) from call_logs where usage_id is not null) + (select sum(cost_micros) from messages)) x`), 0)
+	same(t, "periods with a gap before them", scan(`select count(*) from (select period_start <> lag(period_end) over (partition by tenant_id order by period_start) as wrong from tenant_usage) x where wrong`), 0)
+	same(t, "terms that are not the tenant's", scan(`select count(*) from tenants t left join tenant_plans p on p.tenant_id = t.id and p.valid_to is null
+		where (p.plan_tier, p.status, coalesce(t.call_limit_override, p.monthly_calls)) is distinct from (t.plan_tier, t.subscription_status, t.max_monthly_calls)`), 0)
 	same(t, "trials that go on", scan(`select count(*) from tenants where subscription_status = 'trial' and trial_ends_at < '2025-01-19'`), 0)
 	t.Logf("%d calls counted, %d late, %d mails", total, late, mails)
 	if late == 0 || mails < 300 {

@@ -95,15 +95,16 @@ end $$;
 
 -- Tenant life ----------------------------------------------------------------------------------------------------
 
-create function private.may_become(p_from text, p_to text) returns boolean language sql immutable set search_path = '' as $$
+create function private.may_become(p_from text, p_to text, p_suspension text default null) returns boolean language sql immutable set search_path = '' as $$
   select (p_from, p_to) in (
     ('pending', 'trial'), ('pending', 'active'), ('pending', 'cancelled'),
     ('trial', 'active'), ('trial', 'suspended'), ('trial', 'cancelled'),
     ('active', 'suspended'), ('active', 'cancelled'),
     ('suspended', 'active'), ('suspended', 'cancelled'),
     ('cancelled', 'active'))
+    or p_from = 'suspended' and p_to = 'trial' and p_suspension is not distinct from 'trial_ended'
 $$;
-comment on function private.may_become(text, text) is 'The state machine of a tenant''s life.';
+comment on function private.may_become(text, text, text) is 'The state machine of a tenant''s life. Who was suspended because its trial ended can have more of it; who was suspended by hand cannot.';
 
 create function private.change_status(p_tenant uuid, p_to text, p_reason text default null) returns void
 language plpgsql set search_path = '' as $$
@@ -114,7 +115,7 @@ begin
   if v.deleted_at is not null then
     perform private.reject(409, 'tenant_deleted', pg_catalog.format('A tenant that is deleted cannot become %s. Restore it first.', p_to), 'subscription_status');
   end if;
-  perform private.check_transition(p_tenant, v.subscription_status, p_to);
+  perform private.check_transition(p_tenant, v.subscription_status, p_to, v.suspension);
   update public.tenants set subscription_status = p_to, status_reason = p_reason where id = p_tenant;
 end $$;
 comment on function private.change_status(uuid, text, text) is 'A change of status asked for by name: unlike an edit of the column, staying the same is refused too.';
@@ -123,17 +124,18 @@ create function private.has_number(p_tenant uuid) returns boolean language sql s
   select exists (select from public.phone_numbers where tenant_id = p_tenant and is_primary and status in ('configuring', 'ready'))
 $$;
 
-create function private.check_transition(p_tenant uuid, p_from text, p_to text) returns void
+create function private.check_transition(p_tenant uuid, p_from text, p_to text, p_suspension text) returns void
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  if not private.may_become(p_from, p_to) then
-    perform private.reject(409, 'illegal_transition', pg_catalog.format('A tenant that is %s cannot become %s.', p_from, p_to), 'subscription_status');
+  if not private.may_become(p_from, p_to, p_suspension) then
+    perform private.reject(409, 'illegal_transition', pg_catalog.format('A tenant that is %s%s cannot become %s.', p_from,
+      case when p_suspension = 'by_hand' and p_to = 'trial' then ' by hand' end, p_to), 'subscription_status');
   end if;
   if p_to in ('trial', 'active') and not private.has_number(p_tenant) then
     perform private.reject(409, 'no_number', pg_catalog.format('A tenant that is %s cannot become %s without a phone number that we own. Buy one first.', p_from, p_to), 'subscription_status');
   end if;
 end $$;
-comment on function private.check_transition(uuid, text, text) is 'Raises KS409 naming both states when the change is not allowed.';
+comment on function private.check_transition(uuid, text, text, text) is 'Raises KS409 naming both states when the change is not allowed.';
 
 create function private.announce_live(p_tenant uuid) returns void
 language plpgsql security definer set search_path = '' as $$
@@ -204,20 +206,30 @@ begin
   select * into v from public.tenant_usage where tenant_id = p_tenant and period_start <= p_at and period_end > p_at order by period_start desc limit 1;
   if found then return v; end if;
   select billing_anchor, timezone into t from public.tenants where id = p_tenant;
-  b := private.period_bounds(t.billing_anchor, t.timezone, p_at);
-  -- After a move of anchor or timezone a period starts where the one before ended; a stub of hours joins the next.
-  select pg_catalog.max(period_end) into v_from from public.tenant_usage where tenant_id = p_tenant and period_end > b.period_start and period_end <= p_at;
   select pg_catalog.min(period_start) into v_to from public.tenant_usage where tenant_id = p_tenant and period_start > p_at;
-  b.period_start := coalesce(v_from, b.period_start);
-  if b.period_end - b.period_start < interval '2 days' then
-    b.period_end := (private.period_bounds(t.billing_anchor, t.timezone, b.period_end)).period_end;
+  select period_end into v_from from public.tenant_usage where tenant_id = p_tenant and is_current;
+  if v_from <= p_at then
+    -- From where the chain of periods has got to, one after the other: whether a call or the reset comes first is the same.
+    select pg_catalog.max(period_end) into v_from from public.tenant_usage where tenant_id = p_tenant and period_end <= p_at;
+  else
+    -- A call of long before the tenant's time starts no such chain.
+    b := private.period_bounds(t.billing_anchor, t.timezone, p_at);
+    select coalesce(pg_catalog.max(period_end), b.period_start) into v_from from public.tenant_usage where tenant_id = p_tenant and period_end > b.period_start and period_end <= p_at;
   end if;
-  b.period_end := least(b.period_end, v_to);
-  insert into public.tenant_usage (tenant_id, period_start, period_end) values (p_tenant, b.period_start, b.period_end)
-  on conflict (tenant_id, period_start) do update set updated_at = pg_catalog.now() returning * into v;
+  loop
+    -- After a move of anchor or timezone a period starts where the one before ended; a stub of hours joins the next.
+    b := private.period_bounds(t.billing_anchor, t.timezone, v_from);
+    if b.period_end - v_from < interval '2 days' then
+      b.period_end := (private.period_bounds(t.billing_anchor, t.timezone, b.period_end)).period_end;
+    end if;
+    insert into public.tenant_usage (tenant_id, period_start, period_end) values (p_tenant, v_from, least(b.period_end, v_to))
+    on conflict (tenant_id, period_start) do update set updated_at = pg_catalog.now() returning * into v;
+    exit when v.period_end > p_at;
+    v_from := v.period_end;
+  end loop;
   return v;
 end $$;
-comment on function private.usage_at(uuid, timestamptz) is 'The usage row that holds an instant, opened if need be.';
+comment on function private.usage_at(uuid, timestamptz) is 'The usage row that holds an instant, opened if need be, as are those between it and the last one there is.';
 
 create function private.count_call() returns trigger language plpgsql security definer set search_path = '' as $$
 declare v public.tenant_usage; v_usage uuid := new.usage_id; v_seconds int := new.duration_seconds; v_cost bigint := new.cost_micros; v_first boolean := v_usage is null;
@@ -235,7 +247,8 @@ begin
   end if;
   select * into v from public.tenant_usage where id = v_usage for no key update;
   if v.closed_at is not null then
-    update public.tenant_usage set late_calls = late_calls + v_first::int, updated_at = pg_catalog.now() where id = v_usage and v_first;
+    update public.tenant_usage set late_calls = late_calls + v_first::int, late_seconds = late_seconds + v_seconds, late_cost_micros = late_cost_micros + v_cost,
+      updated_at = pg_catalog.now() where id = v_usage and (v_first or (v_seconds, v_cost) <> (0, 0));
   else
     update public.tenant_usage set calls = calls + v_first::int, seconds = seconds + v_seconds, cost_micros = cost_micros + v_cost, updated_at = pg_catalog.now() where id = v_usage;
     if v_first then
@@ -249,7 +262,7 @@ begin
 end $$;
 create trigger count_call after insert or update of agent_seconds, duration_seconds, cost_micros, is_test, is_blocked on public.call_logs
   for each row execute function private.count_call();
-comment on function private.count_call() is 'A call counts once, when the agent has answered it, in the period of its start; after the close it is noted as late.';
+comment on function private.count_call() is 'A call counts once, when the agent has answered it, in the period of its start; what is known of it only after the close is noted there as late.';
 
 create function private.project_usage() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
@@ -322,7 +335,7 @@ begin
   end if;
   update public.phone_numbers set status = 'ready', status_reason = null, provider_sid = p_sid, account_sid = p_account, friendly_name = p_name,
     locality = coalesce(p_locality, locality), region = coalesce(p_region, region), capabilities = coalesce(p_capabilities, capabilities),
-    monthly_cost_cents = coalesce(p_cost, monthly_cost_cents), webhooks = p_webhooks, webhooks_checked_at = pg_catalog.now(),
+    monthly_cost_cents = coalesce(p_cost, monthly_cost_cents), webhooks = p_webhooks, webhooks_checked_at = pg_catalog.now(), webhooks_drifted_at = null,
     purchased_at = coalesce(purchased_at, pg_catalog.now()) where id = v_id;
   update public.number_purchases set state = 'done', provider_sid = p_sid, reason = null, finished_at = pg_catalog.now() where id = p_purchase;
   if i.activate then perform private.activate_tenant(i.tenant_id); end if;
