@@ -31,6 +31,7 @@ type Twilio interface {
 	SetWebhooks(ctx context.Context, sid string, w twilio.Webhooks) (twilio.OwnedNumber, error)
 	Release(ctx context.Context, sid string) error
 	List(ctx context.Context, each func(page []twilio.OwnedNumber) error) error
+	MonthlyCents(number string) int
 }
 
 // Resend is what jobs need of *resend.Client.

@@ -84,7 +84,7 @@ func (w *numberPurchaseWorker) choose(ctx context.Context, job *river.Job[Number
 		return err
 	}
 	code := text(p.AreaCode)
-	offers, err := w.Twilio.Search(ctx, twilio.SearchQuery{AreaCode: code, TollFree: isTollFree("+1" + code), Limit: 50})
+	offers, err := w.Twilio.Search(ctx, twilio.SearchQuery{AreaCode: code, TollFree: twilio.TollFree("+1" + code), Limit: 50})
 	if err != nil {
 		return err
 	}

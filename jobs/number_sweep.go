@@ -3,7 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
-	"strings"
+	"time"
 
 	"github.com/riverqueue/river"
 
@@ -13,7 +13,9 @@ import (
 
 // NumberSweep looks, once an hour and whenever an admin asks, for numbers at Twilio that are paid for and that nobody
 // has: bought by hand, or by a purchase that had been given up when Twilio carried it out. It keeps them in
-// orphaned_numbers, where admins give them to a tenant or release them, and changes nothing at Twilio.
+// orphaned_numbers, where admins give them to a tenant or release them. On the way it compares the webhooks of numbers
+// that are somebody's, and notes those that differ. It changes nothing at Twilio: what was changed there by hand, or is
+// shared with another deployment, is a person's to decide.
 type NumberSweep struct{}
 
 // Kind implements river.JobArgs.
@@ -33,7 +35,7 @@ func (w *numberSweepWorker) Work(ctx context.Context, job *river.Job[NumberSweep
 		for _, n := range page {
 			seen.Sids, seen.PhoneNumbers = append(seen.Sids, n.SID), append(seen.PhoneNumbers, n.PhoneNumber)
 			seen.FriendlyNames, seen.AccountSids = append(seen.FriendlyNames, n.FriendlyName), append(seen.AccountSids, n.AccountSID)
-			seen.Costs = append(seen.Costs, listPrice(n.PhoneNumber))
+			seen.Costs = append(seen.Costs, int32(w.Twilio.MonthlyCents(n.PhoneNumber)))
 		}
 		found, err := q.StoreOrphans(ctx, seen)
 		for _, n := range found {
@@ -41,7 +43,10 @@ func (w *numberSweepWorker) Work(ctx context.Context, job *river.Job[NumberSweep
 				w.Log.Warn("Twilio has a number that no tenant has: give it to one, or release it", "phone_number", n.PhoneNumber, "name", n.FriendlyName, "sid", n.Sid)
 			}
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return w.compare(ctx, q, page, at)
 	})
 	if errors.Is(err, twilio.ErrNotConfigured) {
 		return nil
@@ -53,13 +58,27 @@ func (w *numberSweepWorker) Work(ctx context.Context, job *river.Job[NumberSweep
 	return err
 }
 
-// listPrice is a number's monthly price in US cents, 0 where it is not known: https://www.twilio.com/en-us/voice/pricing/us.
-func listPrice(number string) int32 {
-	switch {
-	case isTollFree(number):
-		return 215
-	case strings.HasPrefix(number, "+1"):
-		return 115
+// compare notes which of the numbers have other webhooks than they should.
+func (w *numberSweepWorker) compare(ctx context.Context, q *db.Queries, page []twilio.OwnedNumber, at time.Time) error {
+	owned, sids := map[string]twilio.OwnedNumber{}, make([]string, 0, len(page))
+	for _, n := range page {
+		owned[n.SID], sids = n, append(sids, n.SID)
 	}
-	return 0
+	rows, err := q.NumbersToCompare(ctx, sids, at)
+	if err != nil {
+		return err
+	}
+	seen := db.RecordWebhooksSeenParams{At: at}
+	for _, r := range rows {
+		have := owned[r.Sid].Webhooks
+		seen.Ids, seen.Slugs = append(seen.Ids, r.ID), append(seen.Slugs, r.Slug)
+		seen.Webhooks, seen.Drifted = append(seen.Webhooks, string(webhooksJSON(have))), append(seen.Drifted, have != w.webhooks(r.TenantID, r.Slug))
+	}
+	changed, err := q.RecordWebhooksSeen(ctx, seen)
+	for _, n := range changed {
+		if n.IsNew {
+			w.Log.Warn("a number's webhooks at Twilio are not those that Kestrel set: repair them from the tenant's page", "phone_number", n.PhoneNumber, "slug", n.Slug)
+		}
+	}
+	return err
 }

@@ -68,6 +68,7 @@ func configureNumber[T recorded](ctx context.Context, d *Deps, job *river.Job[T]
 		return q.RecordNumber(ctx, db.RecordNumberParams{
 			ID: row.ID, Sid: &n.SID, AccountSid: &n.AccountSID, FriendlyName: &n.FriendlyName,
 			Capabilities: capabilitiesJSON(n.Capabilities), Webhooks: webhooksJSON(n.Webhooks), CheckedAt: d.Now(),
+			MonthlyCostCents: int32(d.Twilio.MonthlyCents(n.PhoneNumber)),
 		})
 	})
 }

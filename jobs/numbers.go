@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"encoding/json"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -57,13 +56,4 @@ func text(s *string) string {
 		return ""
 	}
 	return *s
-}
-
-func isTollFree(number string) bool {
-	for _, code := range []string{"800", "833", "844", "855", "866", "877", "888"} {
-		if strings.HasPrefix(number, "+1"+code) {
-			return true
-		}
-	}
-	return false
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"kestrel.ai/jobs/twilio"
 	"kestrel.ai/server/sandbox"
 )
 
@@ -39,7 +40,7 @@ func TestOrphans(t *testing.T) {
 	orphans := func() string {
 		return scan[string](w, `select coalesce(string_agg(phone_number || ' ' || monthly_cost_cents || ' ' || friendly_name, ', ' order by phone_number), '') from orphaned_numbers`)
 	}
-	same(t, "found", orphans(), "+18005550202 215 Old +18005550202, +18575550201 115 Old +18575550201, +18575550203 115 Old +18575550203")
+	same(t, "found", orphans(), "+18005550202 220 Old +18005550202, +18575550201 120 Old +18575550201, +18575550203 120 Old +18575550203")
 	first := scan[time.Time](w, `select first_seen_at from orphaned_numbers where sid = $1`, sids[0])
 
 	number := w.subject(scan[uuid.UUID](w, `select private.adopt_number($1, $2)`, sids[0], tenant))
@@ -51,7 +52,7 @@ func TestOrphans(t *testing.T) {
 	w.ends("done", "orphan_release", orphan)
 	same(t, "numbers at Twilio", len(w.sandbox.Numbers()), 3)
 	w.sweep()
-	same(t, "left", orphans(), "+18575550203 115 Old +18575550203")
+	same(t, "left", orphans(), "+18575550203 120 Old +18575550203")
 	if later := scan[time.Time](w, `select first_seen_at from orphaned_numbers where sid = $1`, sids[2]); later.Before(first.Add(-time.Second)) {
 		t.Errorf("first seen at %v", later)
 	}
@@ -64,6 +65,46 @@ func TestOrphans(t *testing.T) {
 	w.sweep()
 	same(t, "left", orphans(), "")
 }
+
+// The sweep compares the webhooks of every number that is somebody's, and tells; whoever repairs them has the last word.
+func TestWebhookDrift(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n, err := w.sandbox.AddNumber(sandbox.Number{PhoneNumber: "+18575550301"})
+	must(t, err)
+	tenant := w.tenant("haiec")
+	number := scan[uuid.UUID](w, `insert into phone_numbers (tenant_id, phone_number) values ($1, '+18575550301') returning id`, tenant)
+	w.work()
+	w.ends("done", "number_verify", number)
+	state := func() string {
+		return scan[string](w, `select concat_ws(' ', status, webhooks_drifted_at is not null, monthly_cost_cents, right(webhooks ->> 'sms_url', 12)) from phone_numbers where id = $1`, number)
+	}
+	right := right12(scan[string](w, `select webhooks ->> 'sms_url' from phone_numbers where id = $1`, number))
+	w.sweep()
+	same(t, "as it should be", state(), "ready f 120 "+right)
+	same(t, "nothing is written then", scan[int](w, `select count(*) from phone_numbers where webhooks_checked_at = updated_at`), 0)
+
+	client, err := twilio.New(twilio.Config{AccountSID: sandbox.DefaultAccountSID, AuthToken: sandbox.DefaultAuthToken, BaseURL: w.vendors})
+	must(t, err)
+	hooks := twilio.WebhooksFor(webhookBase, "haiec", "https://example.com/fallback.xml")
+	hooks.SMS = "https://elsewhere.example/sms"
+	_, err = client.SetWebhooks(t.Context(), n.SID, hooks)
+	must(t, err)
+	w.sweep()
+	same(t, "drifted", state(), "ready t 120 .example/sms")
+	since := scan[time.Time](w, `select webhooks_drifted_at from phone_numbers where id = $1`, number)
+	w.sweep()
+	same(t, "since", scan[time.Time](w, `select webhooks_drifted_at from phone_numbers where id = $1`, number), since)
+	same(t, "log", scan[int](w, `select count(*) from activity_log where record_id = $1 and changes ? 'webhooks_drifted_at' and actor = 'job:number_sweep'`, number), 1)
+
+	w.exec(`select private.request_webhooks($1)`, number)
+	w.ends("done", "webhook_configure", number)
+	same(t, "repaired", state(), "ready f 120 "+right)
+	w.sweep()
+	same(t, "and stays so", state(), "ready f 120 "+right)
+}
+
+func right12(s string) string { return s[len(s)-12:] }
 
 // What an admin ordered for many tenants is done as the admin, once, by whichever worker.
 func TestTenantsBulk(t *testing.T) {

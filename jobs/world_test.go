@@ -96,7 +96,8 @@ func deps(ctx context.Context, appURL, vendors, supabaseURL string) (jobs.Deps, 
 	if err != nil {
 		return jobs.Deps{}, err
 	}
-	tw, err := twilio.New(twilio.Config{AccountSID: sandbox.DefaultAccountSID, AuthToken: sandbox.DefaultAuthToken, BaseURL: vendors, Timeout: 5 * time.Second})
+	tw, err := twilio.New(twilio.Config{AccountSID: sandbox.DefaultAccountSID, AuthToken: sandbox.DefaultAuthToken, BaseURL: vendors, Timeout: 5 * time.Second,
+		LocalMonthlyCents: 120, TollFreeMonthlyCents: 220})
 	if err != nil {
 		return jobs.Deps{}, err
 	}

@@ -64,7 +64,8 @@ type Config struct {
 
 	TrialGrace time.Duration `env:"TRIAL_GRACE" envDefault:"0s" want:"a duration such as 24h" check:"not_negative" doc:"How long after a trial's end calls are still answered, before the tenant is suspended."`
 
-	CostNumberMonth    float64 `env:"COST_NUMBER_MONTH" envDefault:"1.15" want:"US dollars, e.g. 1.15" check:"cost" doc:"US dollars a phone number costs per month."`
+	CostNumberMonth    float64 `env:"COST_NUMBER_MONTH" envDefault:"1.15" want:"US dollars, e.g. 1.15" check:"cost" doc:"US dollars a local phone number costs per month."`
+	CostTollFreeMonth  float64 `env:"COST_TOLL_FREE_MONTH" envDefault:"2.15" want:"US dollars, e.g. 2.15" check:"cost" doc:"US dollars a toll-free phone number costs per month."`
 	CostIncomingMinute float64 `env:"COST_INCOMING_MINUTE" envDefault:"0.0085" want:"US dollars, e.g. 0.0085" check:"cost" doc:"US dollars per minute of an incoming call."`
 	CostOutgoingMinute float64 `env:"COST_OUTGOING_MINUTE" envDefault:"0.014" want:"US dollars, e.g. 0.014" check:"cost" doc:"US dollars per minute of an outgoing call."`
 	CostSMS            float64 `env:"COST_SMS" envDefault:"0.0075" want:"US dollars, e.g. 0.0075" check:"cost" doc:"US dollars per text message."`

@@ -62,7 +62,7 @@ func (f *fleet) check() {
 		"live without ever having a number": `select slug from tenants t where subscription_status in ('trial', 'active') and not exists (select from phone_numbers n where n.tenant_id = t.id)`,
 		"a tenant without an owner":         `select slug from tenants t where not exists (select from tenant_users m where m.tenant_id = t.id and m.role = 'owner')`,
 		"a purchase that did not end":       `select state, reason from number_purchases where state = 'open'`,
-		"a bulk order left waiting":         `select order_id, tenant_id from private.bulk_items where outcome = 'waiting'`,
+		"a bulk order left waiting":         `select order_id, tenant_id from bulk_items where outcome = 'waiting'`,
 		"two primary numbers":               `select tenant_id from phone_numbers where is_primary group by tenant_id having count(*) > 1`,
 		"a slug that is not its tenant's":   `select t.slug from tenants t where not exists (select from tenant_slugs s where s.slug = t.slug and s.tenant_id = t.id and s.retired_at is null)`,
 		"a webhook of another name":         `select n.phone_number, t.slug, n.webhooks from phone_numbers n join tenants t on t.id = n.tenant_id where n.status = 'ready' and n.webhooks ->> 'voice_url' is distinct from 'https://api.kestrel.test/api/voice/incoming?tenant=' || t.slug`,
@@ -122,7 +122,7 @@ func (f *fleet) checkEmails() {
 	}
 	f.none("not one welcome and one notice", `select t.slug, e.template, count(e.id) from tenants t cross join (values ('welcome'), ('admin_new_tenant')) w (template)
 		left join email_log e on e.tenant_id = t.id and e.template = w.template group by t.slug, e.template having count(e.id) <> 1`)
-	f.none("a bulk e-mail too many or too few", `select i.order_id, i.tenant_id, i.outcome from private.bulk_items i join private.bulk_orders o on o.id = i.order_id and o.action = 'email'
+	f.none("a bulk e-mail too many or too few", `select i.order_id, i.tenant_id, i.outcome from bulk_items i join bulk_orders o on o.id = i.order_id and o.action = 'email'
 		where (select count(*) from email_log e where e.dedupe_key = 'bulk:' || i.order_id || ':' || i.tenant_id) <> case when i.outcome = 'changed' then 1 else 0 end`)
 }
 
@@ -159,6 +159,6 @@ func (f *fleet) figures() string {
 	return manyValue[string](f, `select format('%s tenants, %s purchases (%s failed without a number), %s jobs (failed: %s), %s e-mails, %s changes of status, %s bulk orders at %s tenants (%s refused), %s calls in %s events, %s counted',
 		(select count(*) from tenants), (select count(*) from number_purchases), (select count(*) from number_purchases where state = 'failed'), (select count(*) from jobs),
 		(select coalesce(string_agg(kind || ' ' || n || ' ×: ' || reason, ' '), 'none') from (select kind, reason, count(*) as n from jobs where state = 'failed' group by kind, reason) j), (select count(*) from email_log where status = 'sent'),
-		(select count(*) from activity_log where table_name = 'tenants' and changes ? 'subscription_status'), (select count(*) from private.bulk_orders), (select count(*) from private.bulk_items),
-		(select count(*) from private.bulk_items where outcome = 'refused'), (select count(*) from call_logs), $1::int, (select sum(calls) from tenant_usage))`, f.ledger.events)
+		(select count(*) from activity_log where table_name = 'tenants' and changes ? 'subscription_status'), (select count(*) from bulk_orders), (select count(*) from bulk_items),
+		(select count(*) from bulk_items where outcome = 'refused'), (select count(*) from call_logs), $1::int, (select sum(calls) from tenant_usage))`, f.ledger.events)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -117,8 +118,11 @@ func (w *web) routes(cfg Config, db *supabase.DB, hosts subdomain.Hosts) error {
 }
 
 func newTwilio(cfg Config) (*twilio.Client, error) {
-	return twilio.New(twilio.Config{AccountSID: cfg.TwilioAccountSID, AuthToken: cfg.TwilioAuthToken.Reveal(), BaseURL: cfg.TwilioBaseURL})
+	return twilio.New(twilio.Config{AccountSID: cfg.TwilioAccountSID, AuthToken: cfg.TwilioAuthToken.Reveal(), BaseURL: cfg.TwilioBaseURL,
+		LocalMonthlyCents: cents(cfg.CostNumberMonth), TollFreeMonthlyCents: cents(cfg.CostTollFreeMonth)})
 }
+
+func cents(dollars float64) int { return int(math.Round(dollars * 100)) }
 
 // run serves on ln until ctx ends, then turns unready, lets what is running finish within the drain time-out, and
 // closes what is left.

@@ -14,8 +14,8 @@ func apiConfig(cfg Config) api.Config {
 		signUps = api.SignUps{PerAddress: 1000, PerEmail: 1000, Drafts: 1000}
 	}
 	return api.Config{
-		SignUps: signUps,
-		Origin:  cfg.Origin, WebhookBase: cfg.BaseWebhookURL, Version: version,
+		SignUps: signUps, TrialGrace: cfg.TrialGrace,
+		Origin: cfg.Origin, WebhookBase: cfg.BaseWebhookURL, Version: version,
 		FallbackURL: func(tenant uuid.UUID) string {
 			return cfg.SupabaseURL + "/storage/v1/object/public/public-twiml/fallback/" + tenant.String() + ".xml"
 		},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/url"
 	"regexp"
+	"slices"
+	"strings"
 
 	v2010 "github.com/twilio/twilio-go/rest/api/v2010"
 )
@@ -106,6 +108,24 @@ func (c *Client) find(ctx context.Context, params *v2010.ListIncomingPhoneNumber
 		return found, true, nil
 	}
 	return OwnedNumber{}, false, err
+}
+
+// MonthlyCents is what a number costs by configuration, in US cents a month; 0 outside North America, where Twilio's
+// prices differ by country.
+func (c *Client) MonthlyCents(number string) int {
+	switch {
+	case TollFree(number):
+		return c.cfg.TollFreeMonthlyCents
+	case strings.HasPrefix(number, "+1"):
+		return c.cfg.LocalMonthlyCents
+	}
+	return 0
+}
+
+// TollFree tells whether the callee pays, by the area codes of North America.
+func TollFree(number string) bool {
+	rest, american := strings.CutPrefix(number, "+1")
+	return american && len(rest) >= 3 && slices.Contains([]string{"800", "833", "844", "855", "866", "877", "888"}, rest[:3])
 }
 
 // List calls each with every page of the numbers owned, and stops at its first error.

@@ -50,6 +50,7 @@ type Config struct {
 	// FallbackURL is where a tenant's static TwiML lies, which Twilio fetches when a webhook fails [none].
 	FallbackURL func(tenant uuid.UUID) string
 	SignUps     SignUps       // how many in an hour
+	TrialGrace  time.Duration // from a trial's end until the tenant is suspended
 	Heartbeat   time.Duration // of event streams [15 s]
 	Poll        time.Duration // of event streams, in case a notification is lost [5 s]
 	Version     string        // in the OpenAPI document ["dev"]

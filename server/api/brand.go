@@ -14,7 +14,6 @@ import (
 
 	"kestrel.ai/jobs"
 	"kestrel.ai/server/edge"
-	"kestrel.ai/supabase/db"
 )
 
 const (
@@ -87,10 +86,8 @@ func (a *API) wear(ctx context.Context, path *string) (*companyOutput, error) {
 		}
 	}
 	now, err := q.FindProfile(ctx, tenant)
-	return &companyOutput{Body: company(now)}, err
+	return &companyOutput{Body: a.company(now)}, err
 }
-
-func company(r db.FindProfileRow) Company { return Company(r) }
 
 func logoKind(raw []byte) (string, error) {
 	if len(raw) > maxLogo {

@@ -36,6 +36,8 @@ type Company struct {
 	BrandColor         *string    `json:"brand_color" example:"#1c7ed6"`
 	LogoPath           *string    `json:"logo_path"`
 	TrialEndsAt        *time.Time `json:"trial_ends_at"`
+	GraceEndsAt        *time.Time `json:"grace_ends_at" doc:"Of a trial: until when calls are still answered after its end"`
+	AccessEndsAt       *time.Time `json:"access_ends_at" doc:"Of a cancelled tenant: until when it can be read and exported"`
 	CreatedAt          time.Time  `json:"created_at"`
 	UpdatedAt          time.Time  `json:"updated_at"`
 }
@@ -47,7 +49,7 @@ The tenant's own profile, plan and status.`
 
 func (a *API) getCompany(ctx context.Context, _ *struct{}) (*companyOutput, error) {
 	r, err := a.query(ctx).FindProfile(ctx, tenantOf(ctx))
-	return &companyOutput{Body: Company(r)}, err
+	return &companyOutput{Body: a.company(r)}, err
 }
 
 type patchCompanyInput struct{ Body PatchCompany }
@@ -100,10 +102,27 @@ func (a *API) patchCompany(ctx context.Context, in *patchCompanyInput) (*company
 			}
 		}
 		r, err := db.New(tx).FindProfile(ctx, tenantOf(ctx))
-		out.Body = Company(r)
+		out.Body = a.company(r)
 		return err
 	})
 	return out, err
+}
+
+func (a *API) company(r db.FindProfileRow) Company {
+	return Company{ID: r.ID, Slug: r.Slug, CompanyName: r.CompanyName, OwnerName: r.OwnerName, OwnerEmail: r.OwnerEmail, OwnerPhone: r.OwnerPhone,
+		Industry: r.Industry, PlanTier: r.PlanTier, SubscriptionStatus: r.SubscriptionStatus, StatusReason: r.StatusReason, TwilioPhoneNumber: r.TwilioPhoneNumber,
+		ForwardToNumber: r.ForwardToNumber, MaxMonthlyCalls: r.MaxMonthlyCalls, CurrentMonthCalls: r.CurrentMonthCalls, IsActive: r.IsActive, Timezone: r.Timezone,
+		BrandColor: r.BrandColor, LogoPath: r.LogoPath, TrialEndsAt: r.TrialEndsAt, GraceEndsAt: a.graceEnds(r.SubscriptionStatus, r.TrialEndsAt),
+		AccessEndsAt: r.AccessEndsAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt}
+}
+
+// graceEnds is when a tenant on trial is suspended.
+func (a *API) graceEnds(status string, trialEnds *time.Time) *time.Time {
+	if status != "trial" || trialEnds == nil {
+		return nil
+	}
+	ends := trialEnds.Add(a.Config.TrialGrace)
+	return &ends
 }
 
 // Me --------------------------------------------------------------------------------------------------------------
@@ -173,7 +192,9 @@ type UsagePeriod struct {
 	AdjustedCalls int32      `json:"adjusted_calls" example:"2" doc:"Added by hand"`
 	LateCalls     int32      `json:"late_calls" example:"0" doc:"Arrived after the period closed: not billed"`
 	Seconds       int32      `json:"seconds" example:"5400"`
+	LateSeconds   int32      `json:"late_seconds" example:"0" doc:"Known only after the period closed: of late calls, and of those that still ran"`
 	SMS           int32      `json:"sms" example:"12"`
+	LateSMS       int32      `json:"late_sms" example:"0" doc:"Known only after the period closed"`
 	ClosedAt      *time.Time `json:"closed_at"`
 }
 
@@ -205,7 +226,7 @@ func (a *API) usage(ctx context.Context, _ *struct{}) (*usageOutput, error) {
 
 func usagePeriod(r db.ListUsageRow) UsagePeriod {
 	return UsagePeriod{PeriodStart: r.PeriodStart, PeriodEnd: r.PeriodEnd, Calls: r.Calls, AdjustedCalls: r.AdjustedCalls, LateCalls: r.LateCalls,
-		Seconds: r.Seconds, SMS: r.Sms, ClosedAt: r.ClosedAt}
+		Seconds: r.Seconds, LateSeconds: r.LateSeconds, SMS: r.Sms, LateSMS: r.LateSms, ClosedAt: r.ClosedAt}
 }
 
 // Agent -----------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ type Health struct {
 	Numbers            int32      `json:"numbers" example:"1" doc:"Ready ones"`
 	NotOwnedNumbers    int32      `json:"not_owned_numbers" example:"0"`
 	FailedNumbers      int32      `json:"failed_numbers" example:"0"`
-	DriftedWebhooks    int32      `json:"drifted_webhooks" example:"0" doc:"Ready numbers whose webhooks, as last seen at Twilio, are not this tenant's"`
+	DriftedWebhooks    int32      `json:"drifted_webhooks" example:"0" doc:"Ready numbers whose webhooks, as the hourly sweep last saw them at Twilio, are not this tenant's. Repair each at /api/admin/numbers/{id}/webhooks"`
 	PeriodStart        *time.Time `json:"period_start"`
 	PeriodEnd          *time.Time `json:"period_end"`
 	Calls              int32      `json:"calls" example:"420" doc:"Counted in the current usage period"`
@@ -57,7 +57,8 @@ const selectHealth = `select * from (
       union all select tenant_id, state from jobs where state in ('queued', 'running') and attempt >= 3) j group by tenant_id) work on work.tenant_id = t.id
   left join (select tenant_id, count(*) as failed from email_log where status in ('failed', 'unknown') and updated_at >= @since group by tenant_id) mail on mail.tenant_id = t.id
   left join lateral (select count(*) filter (where n.status = 'ready') as ready, count(*) filter (where n.status = 'not_owned') as not_owned,
-      count(*) filter (where n.status = 'failed') as failed, count(*) filter (where n.status = 'ready' and n.webhooks ->> 'voice_url' is distinct from @voice_url || t.slug) as drifted
+      count(*) filter (where n.status = 'failed') as failed, count(*) filter (where n.status = 'ready'
+        and (n.webhooks_drifted_at is not null or n.webhooks ->> 'voice_url' is distinct from @voice_url || t.slug)) as drifted
     from phone_numbers n where n.tenant_id = t.id and n.released_at is null) numbers on true
   left join lateral (select period_start, period_end, greatest(calls + adjusted_calls, 0) as calls,
       (extract(epoch from @at - period_start) / extract(epoch from period_end - period_start))::float8 as elapsed

@@ -32,6 +32,7 @@ type Number struct {
 	MonthlyCostCents  *int32          `json:"monthly_cost_cents" example:"115" doc:"US cents"`
 	Webhooks          json.RawMessage `json:"webhooks" doc:"As last seen at Twilio"`
 	WebhooksCheckedAt *time.Time      `json:"webhooks_checked_at"`
+	WebhooksDriftedAt *time.Time      `json:"webhooks_drifted_at" doc:"Since when the hourly sweep finds other webhooks at Twilio; null while they are right"`
 	PurchasedAt       *time.Time      `json:"purchased_at"`
 	CreatedAt         time.Time       `json:"created_at"`
 	UpdatedAt         time.Time       `json:"updated_at"`

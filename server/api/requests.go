@@ -20,7 +20,7 @@ type PlanRequest struct {
 	CompanyName string     `json:"company_name" example:"HAIEC"`
 	PlanTier    *string    `json:"plan_tier" example:"premium" doc:"The plan asked for"`
 	FromTier    string     `json:"from_tier" example:"professional" doc:"The plan at that time"`
-	State       string     `json:"state" enum:"open,confirmed,declined,replaced"`
+	State       string     `json:"state" enum:"open,confirmed,declined,replaced,withdrawn"`
 	Reason      *string    `json:"reason" doc:"Why it was declined"`
 	RequestedBy string     `json:"requested_by" example:"admin@haiec.com"`
 	DecidedAt   *time.Time `json:"decided_at"`
@@ -61,6 +61,38 @@ func (a *API) requestPlan(ctx context.Context, in *requestPlanInput) (*planReque
 	return out, err
 }
 
+// OwnPlanRequest is a wish for another plan as the tenant sees it.
+type OwnPlanRequest struct {
+	ID          uuid.UUID  `json:"id" format:"uuid"`
+	PlanTier    *string    `json:"plan_tier" example:"premium" doc:"The plan asked for"`
+	FromTier    string     `json:"from_tier" example:"professional" doc:"The plan at that time"`
+	State       string     `json:"state" enum:"open,confirmed,declined,replaced,withdrawn"`
+	Reason      *string    `json:"reason" doc:"Why it was declined"`
+	RequestedBy string     `json:"requested_by" example:"admin@haiec.com"`
+	DecidedAt   *time.Time `json:"decided_at"`
+	CreatedAt   time.Time  `json:"created_at"`
+}
+
+const listOwnPlanRequestsDoc doc = `List the wishes for another plan
+Newest first.`
+
+func (a *API) listOwnPlanRequests(ctx context.Context, in *PageInput) (*listOutput[OwnPlanRequest], error) {
+	c, err := in.after(newest())
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.query(ctx).ListOwnPlanRequests(ctx, tenantOf(ctx), c.ID, in.rows())
+	return paged(*in, rows, func(r db.ListOwnPlanRequestsRow) OwnPlanRequest { return OwnPlanRequest(r) },
+		func(r db.ListOwnPlanRequestsRow) cursor { return cursor{ID: r.ID} }), err
+}
+
+const withdrawPlanDoc doc = `Withdraw a wish for another plan
+For the tenant's owners. Withdrawing twice is well; 409 where staff have decided it or a later wish has replaced it.`
+
+func (a *API) withdrawPlan(ctx context.Context, in *RequestPath) (*struct{}, error) {
+	return nil, a.query(ctx).WithdrawPlan(ctx, tenantOf(ctx), in.ID.UUID)
+}
+
 // Reactivation is what has become of asking for it.
 type Reactivation struct {
 	SubscriptionStatus string     `json:"subscription_status" example:"suspended"`
@@ -93,7 +125,7 @@ func (a *API) requestReactivation(ctx context.Context, _ *struct{}) (*reactivati
 
 type listPlanRequestsInput struct {
 	PageInput
-	State string `query:"state" enum:"open,confirmed,declined,replaced"`
+	State string `query:"state" enum:"open,confirmed,declined,replaced,withdrawn"`
 }
 
 const listPlanRequestsDoc doc = `List wishes for another plan

@@ -92,6 +92,8 @@ func (a *API) routes() {
 	add(a, "GET /api/tenant/numbers", tenant(edge.ReadTenant), "listNumbers", ownNumbersDoc, a.listOwnNumbers)
 	add(a, "GET /api/tenant/usage", tenant(edge.ReadTenant), "getUsage", usageDoc, a.usage)
 	add(a, "POST /api/tenant/plan-request", tenant(edge.RequestPlan), "requestPlan", requestPlanDoc, a.requestPlan, created)
+	add(a, "GET /api/tenant/plan-requests", tenant(edge.ReadTenant), "listOwnPlanRequests", listOwnPlanRequestsDoc, a.listOwnPlanRequests)
+	add(a, "DELETE /api/tenant/plan-requests/{id}", tenant(edge.RequestPlan), "withdrawPlan", withdrawPlanDoc, a.withdrawPlan, conflicts)
 	add(a, "POST /api/tenant/reactivation-request", tenant(edge.AskBack), "requestReactivation", requestReactivationDoc, a.requestReactivation, accepted)
 	add(a, "GET /api/tenant/members", tenant(edge.ReadMembers), "listMembers", listMembersDoc, a.listMembers)
 	add(a, "POST /api/tenant/members", tenant(edge.WriteMembers), "addMember", addMemberDoc, a.addMember, created)

@@ -43,6 +43,9 @@ type Tenant struct {
 	BrandColor         *string    `json:"brand_color" example:"#1c7ed6"`
 	PriceCents         *int32     `json:"price_cents" example:"29900" doc:"US cents a month of the current term"`
 	TrialEndsAt        *time.Time `json:"trial_ends_at"`
+	GraceEndsAt        *time.Time `json:"grace_ends_at" db:"-" doc:"Of a trial: when it is suspended unless activated, which is its end and the grace after it"`
+	AccessEndsAt       *time.Time `json:"access_ends_at" doc:"Of a cancelled tenant: until when it can be read and exported"`
+	Suspension         *string    `json:"suspension" enum:"trial_ended,by_hand" doc:"How a suspension came about; from trial_ended the trial can be extended"`
 	ActivatedAt        *time.Time `json:"activated_at"`
 	SuspendedAt        *time.Time `json:"suspended_at"`
 	CancelledAt        *time.Time `json:"cancelled_at"`
@@ -57,7 +60,7 @@ type Tenant struct {
 const selectTenant = `select t.id, t.slug, t.company_name, t.owner_name, t.owner_email, t.owner_phone, t.industry, t.plan_tier,
   t.subscription_status, t.status_reason, t.twilio_phone_number, n.status as number_status, t.forward_to_number, t.max_monthly_calls,
   t.call_limit_override, t.current_month_calls, t.is_active, t.timezone, t.billing_anchor, t.brand_color, p.price_cents,
-  t.trial_ends_at, t.activated_at, t.suspended_at, t.cancelled_at, t.deleted_at, t.created_at, t.updated_at,
+  t.trial_ends_at, t.access_ends_at, t.suspension, t.activated_at, t.suspended_at, t.cancelled_at, t.deleted_at, t.created_at, t.updated_at,
   t.subscription_status = 'pending' and t.deleted_at is null and t.created_at < $1::timestamptz as overdue
 from tenants t
 left join tenant_plans p on p.tenant_id = t.id and p.valid_to is null
@@ -74,6 +77,7 @@ func (a *API) queryTenants(ctx context.Context, q db.DBTX, where string, args ..
 	tenants, err := pgx.CollectRows(rows, pgx.RowToStructByName[Tenant])
 	for i := range tenants {
 		tenants[i].DashboardURL = a.Config.Origin(tenants[i].Slug)
+		tenants[i].GraceEndsAt = a.graceEnds(tenants[i].SubscriptionStatus, tenants[i].TrialEndsAt)
 	}
 	return tenants, err
 }

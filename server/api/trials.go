@@ -35,39 +35,35 @@ func (b *ExtendTrial) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	return f.errs
 }
 
-var (
-	errNotOnTrial = edge.NewProblem(http.StatusConflict, "not_on_trial", "Only a tenant that is on trial can have its trial extended. Activate any other.")
-	errTrialEnd   = edge.NewProblem(http.StatusUnprocessableEntity, "trial_end_invalid", "The new end must lie in the next two years.").At("trial_ends_at", "must lie in the next two years")
-)
+var errTrialEnd = edge.NewProblem(http.StatusUnprocessableEntity, "trial_end_invalid", "The new end must lie in the next two years.").At("trial_ends_at", "must lie in the next two years")
 
 const extendTrialDoc doc = `Extend a trial
-By days, or to a date. The mail three days before the end follows the new end.`
+By days, or to a date. The mail three days before the end follows the new end. A tenant that was suspended because its
+trial ended is back on trial; any other that is not on trial: 409 illegal_transition.`
 
 func (a *API) extendTrial(ctx context.Context, in *extendTrialInput) (*tenantOutput, error) {
 	out := &tenantOutput{}
 	err := a.DB.Tx(ctx, edge.FromContext(ctx).SQL(), func(tx pgx.Tx) error {
 		q, now := db.New(tx), a.Now()
-		t, err := q.TrialToExtend(ctx, in.ID.UUID)
-		switch {
-		case errors.Is(err, pgx.ErrNoRows):
+		present, err := q.TrialToExtend(ctx, in.ID.UUID)
+		if errors.Is(err, pgx.ErrNoRows) {
 			return errNoTenant
-		case err != nil:
+		}
+		if err != nil {
 			return err
-		case t.SubscriptionStatus != "trial":
-			return errNotOnTrial
 		}
 		ends := in.Body.TrialEndsAt
 		if ends.IsZero() {
 			ends = now
-			if t.TrialEndsAt != nil && t.TrialEndsAt.After(now) {
-				ends = *t.TrialEndsAt
+			if present != nil && present.After(now) {
+				ends = *present
 			}
 			ends = ends.AddDate(0, 0, in.Body.Days)
 		}
 		if !ends.After(now) || ends.After(now.AddDate(2, 0, 0)) {
 			return errTrialEnd
 		}
-		if err := q.ExtendTrial(ctx, ends, in.ID.UUID); err != nil {
+		if err := q.ExtendTrial(ctx, in.ID.UUID, ends); err != nil {
 			return err
 		}
 		out.Body, err = a.tenant(ctx, tx, in.ID.UUID)
@@ -92,8 +88,11 @@ type BilledUsage struct {
 	AdjustedCalls int32      `json:"adjusted_calls" example:"2" doc:"Added by hand"`
 	LateCalls     int32      `json:"late_calls" example:"0" doc:"Arrived after the period closed: not billed"`
 	Seconds       int32      `json:"seconds" example:"5400"`
+	LateSeconds   int32      `json:"late_seconds" example:"0" doc:"Known only after the period closed: of late calls, and of those that still ran"`
 	SMS           int32      `json:"sms" example:"12" doc:"Segments"`
+	LateSMS       int32      `json:"late_sms" example:"0" doc:"Known only after the period closed"`
 	CostMicros    int64      `json:"cost_micros" example:"765000" doc:"Our cost, in millionths of a US dollar"`
+	LateCost      int64      `json:"late_cost_micros" example:"0" doc:"Known only after the period closed"`
 	ClosedAt      *time.Time `json:"closed_at"`
 }
 
@@ -114,7 +113,7 @@ func (a *API) resetUsage(ctx context.Context, in *TenantPath) (*usageResetOutput
 		rows, err := q.TenantPeriods(ctx, in.ID.UUID)
 		out.Body.Periods = each(rows, func(r db.TenantPeriodsRow) BilledUsage {
 			return BilledUsage{PeriodStart: r.PeriodStart, PeriodEnd: r.PeriodEnd, Calls: r.Calls, AdjustedCalls: r.AdjustedCalls, LateCalls: r.LateCalls,
-				Seconds: r.Seconds, SMS: r.Sms, CostMicros: r.CostMicros, ClosedAt: r.ClosedAt}
+				Seconds: r.Seconds, LateSeconds: r.LateSeconds, SMS: r.Sms, LateSMS: r.LateSms, CostMicros: r.CostMicros, LateCost: r.LateCostMicros, ClosedAt: r.ClosedAt}
 		})
 		return err
 	})

@@ -56,6 +56,11 @@ var requests = map[string]func(s subject) request{
 	"confirmPlan":         func(s subject) request { return decision(s) },
 	"declinePlan":         func(s subject) request { return decision(s) },
 	"requestPlan":         func(subject) request { return request{body: body("plan_tier", "enterprise"), mine: true} },
+	"listOwnPlanRequests": func(subject) request { return request{mine: true} },
+	"withdrawPlan": func(s subject) request {
+		wish := uuid.New() // withdrawn already, which is well: only one may be open, and others are at that
+		return request{path: of("id", wish), prepare: sql(`insert into tenant_requests (id, tenant_id, kind, plan_tier, from_tier, state) values ($1, $2, 'plan', 'premium', 'professional', 'withdrawn')`, wish, s.tenant)}
+	},
 	"requestReactivation": func(subject) request { return request{} },
 	"getPlatformStats":    func(subject) request { return request{} },
 	"listTenants":         func(subject) request { return request{mine: true} },

@@ -14,7 +14,7 @@ import (
 )
 
 const bulkActor = `-- name: BulkActor :one
-select actor, actor_label from private.bulk_orders where id = $1
+select actor, actor_label from bulk_orders where id = $1
 `
 
 type BulkActorRow struct {
@@ -31,7 +31,7 @@ func (q *Queries) BulkActor(ctx context.Context, id uuid.UUID) (BulkActorRow, er
 
 const bulkProgress = `-- name: BulkProgress :one
 select count(*)::int as total, (count(*) filter (where outcome <> 'waiting'))::int as done, (count(*) filter (where outcome = 'refused'))::int as refused
-from private.bulk_items where order_id = $1
+from bulk_items where order_id = $1
 `
 
 type BulkProgressRow struct {
@@ -227,7 +227,7 @@ func (q *Queries) TryBulk(ctx context.Context, arg TryBulkParams) ([][]string, e
 }
 
 const waitingBulk = `-- name: WaitingBulk :many
-select tenant_id from private.bulk_items where order_id = $1 and outcome = 'waiting' order by position
+select tenant_id from bulk_items where order_id = $1 and outcome = 'waiting' order by position
 `
 
 func (q *Queries) WaitingBulk(ctx context.Context, id uuid.UUID) ([]uuid.UUID, error) {

@@ -119,6 +119,44 @@ func (q *Queries) LockTenantSlug(ctx context.Context, id uuid.UUID) (string, err
 	return slug, err
 }
 
+const numbersToCompare = `-- name: NumbersToCompare :many
+select n.id, n.provider_sid::text as sid, n.tenant_id, t.slug from phone_numbers n join tenants t on t.id = n.tenant_id
+where n.status = 'ready' and n.provider_sid = any ($1::text[]) and coalesce(n.webhooks_checked_at < $2::timestamptz, true)
+`
+
+type NumbersToCompareRow struct {
+	ID       uuid.UUID `json:"id"`
+	Sid      string    `json:"sid"`
+	TenantID uuid.UUID `json:"tenant_id"`
+	Slug     string    `json:"slug"`
+}
+
+// Those of these that are ready, and that nobody has set or checked since the sweep began.
+func (q *Queries) NumbersToCompare(ctx context.Context, sids []string, at time.Time) ([]NumbersToCompareRow, error) {
+	rows, err := q.db.Query(ctx, numbersToCompare, sids, at)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []NumbersToCompareRow{}
+	for rows.Next() {
+		var i NumbersToCompareRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Sid,
+			&i.TenantID,
+			&i.Slug,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const recordNotOwned = `-- name: RecordNotOwned :exec
 update phone_numbers set status = 'not_owned', status_reason = $1 where id = $2 and status in ('unverified', 'not_owned', 'configuring', 'ready', 'failed')
 `
@@ -130,18 +168,20 @@ func (q *Queries) RecordNotOwned(ctx context.Context, reason *string, iD uuid.UU
 
 const recordNumber = `-- name: RecordNumber :exec
 update phone_numbers set status = 'ready', status_reason = null, provider_sid = $1, account_sid = $2, friendly_name = $3,
-  capabilities = $4, webhooks = $5, webhooks_checked_at = $6::timestamptz
-where id = $7 and status in ('unverified', 'not_owned', 'configuring', 'ready', 'failed')
+  capabilities = $4, webhooks = $5, webhooks_checked_at = $6::timestamptz, webhooks_drifted_at = null,
+  monthly_cost_cents = coalesce(nullif($7::int, 0), monthly_cost_cents)
+where id = $8 and status in ('unverified', 'not_owned', 'configuring', 'ready', 'failed')
 `
 
 type RecordNumberParams struct {
-	Sid          *string         `json:"sid"`
-	AccountSid   *string         `json:"account_sid"`
-	FriendlyName *string         `json:"friendly_name"`
-	Capabilities json.RawMessage `json:"capabilities"`
-	Webhooks     json.RawMessage `json:"webhooks"`
-	CheckedAt    time.Time       `json:"checked_at"`
-	ID           uuid.UUID       `json:"id"`
+	Sid              *string         `json:"sid"`
+	AccountSid       *string         `json:"account_sid"`
+	FriendlyName     *string         `json:"friendly_name"`
+	Capabilities     json.RawMessage `json:"capabilities"`
+	Webhooks         json.RawMessage `json:"webhooks"`
+	CheckedAt        time.Time       `json:"checked_at"`
+	MonthlyCostCents int32           `json:"monthly_cost_cents"`
+	ID               uuid.UUID       `json:"id"`
 }
 
 func (q *Queries) RecordNumber(ctx context.Context, arg RecordNumberParams) error {
@@ -152,6 +192,7 @@ func (q *Queries) RecordNumber(ctx context.Context, arg RecordNumberParams) erro
 		arg.Capabilities,
 		arg.Webhooks,
 		arg.CheckedAt,
+		arg.MonthlyCostCents,
 		arg.ID,
 	)
 	return err
@@ -198,6 +239,56 @@ update phone_numbers set status = 'released', status_reason = null where id = $1
 func (q *Queries) RecordReleased(ctx context.Context, id uuid.UUID) error {
 	_, err := q.db.Exec(ctx, recordReleased, id)
 	return err
+}
+
+const recordWebhooksSeen = `-- name: RecordWebhooksSeen :many
+update phone_numbers n set webhooks = s.webhooks, webhooks_checked_at = $1::timestamptz,
+  webhooks_drifted_at = case when s.drifted then coalesce(n.webhooks_drifted_at, $1::timestamptz) end
+from (select unnest($2::uuid[]) as id, unnest($3::text[]) as slug, unnest($4::text[])::jsonb as webhooks, unnest($5::boolean[]) as drifted) s, tenants t
+where n.id = s.id and t.id = n.tenant_id and t.slug = s.slug and n.status = 'ready' and coalesce(n.webhooks_checked_at < $1::timestamptz, true)
+  and (n.webhooks, n.webhooks_drifted_at is not null) is distinct from (s.webhooks, s.drifted)
+returning n.phone_number, t.slug, (n.webhooks_drifted_at is not distinct from $1::timestamptz)::boolean as is_new
+`
+
+type RecordWebhooksSeenParams struct {
+	At       time.Time   `json:"at"`
+	Ids      []uuid.UUID `json:"ids"`
+	Slugs    []string    `json:"slugs"`
+	Webhooks []string    `json:"webhooks"`
+	Drifted  []bool      `json:"drifted"`
+}
+
+type RecordWebhooksSeenRow struct {
+	PhoneNumber string `json:"phone_number"`
+	Slug        string `json:"slug"`
+	IsNew       bool   `json:"is_new"`
+}
+
+// Writes only what has changed; a subdomain that was changed meanwhile has a job of its own. Returns those that drifted now.
+func (q *Queries) RecordWebhooksSeen(ctx context.Context, arg RecordWebhooksSeenParams) ([]RecordWebhooksSeenRow, error) {
+	rows, err := q.db.Query(ctx, recordWebhooksSeen,
+		arg.At,
+		arg.Ids,
+		arg.Slugs,
+		arg.Webhooks,
+		arg.Drifted,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []RecordWebhooksSeenRow{}
+	for rows.Next() {
+		var i RecordWebhooksSeenRow
+		if err := rows.Scan(&i.PhoneNumber, &i.Slug, &i.IsNew); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const refuseNumber = `-- name: RefuseNumber :exec

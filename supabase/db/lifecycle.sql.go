@@ -46,11 +46,11 @@ func (q *Queries) EndTrials(ctx context.Context, before time.Time) (int32, error
 }
 
 const extendTrial = `-- name: ExtendTrial :exec
-update tenants set trial_ends_at = $1::timestamptz where id = $2
+select private.extend_trial($1::uuid, $2::timestamptz)
 `
 
-func (q *Queries) ExtendTrial(ctx context.Context, trialEndsAt time.Time, iD uuid.UUID) error {
-	_, err := q.db.Exec(ctx, extendTrial, trialEndsAt, iD)
+func (q *Queries) ExtendTrial(ctx context.Context, iD uuid.UUID, endsAt time.Time) error {
+	_, err := q.db.Exec(ctx, extendTrial, iD, endsAt)
 	return err
 }
 
@@ -93,6 +93,51 @@ func (q *Queries) FindPlanRequest(ctx context.Context, id uuid.UUID) (FindPlanRe
 		&i.CompanyName,
 	)
 	return i, err
+}
+
+const listOwnPlanRequests = `-- name: ListOwnPlanRequests :many
+select id, plan_tier, from_tier, state, reason, requested_by, decided_at, created_at
+from tenant_requests where tenant_id = $1 and kind = 'plan' and id < $2 order by id desc limit $3
+`
+
+type ListOwnPlanRequestsRow struct {
+	ID          uuid.UUID  `json:"id"`
+	PlanTier    *string    `json:"plan_tier"`
+	FromTier    string     `json:"from_tier"`
+	State       string     `json:"state"`
+	Reason      *string    `json:"reason"`
+	RequestedBy string     `json:"requested_by"`
+	DecidedAt   *time.Time `json:"decided_at"`
+	CreatedAt   time.Time  `json:"created_at"`
+}
+
+func (q *Queries) ListOwnPlanRequests(ctx context.Context, tenantID uuid.UUID, before uuid.UUID, maxRows int32) ([]ListOwnPlanRequestsRow, error) {
+	rows, err := q.db.Query(ctx, listOwnPlanRequests, tenantID, before, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListOwnPlanRequestsRow{}
+	for rows.Next() {
+		var i ListOwnPlanRequestsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.PlanTier,
+			&i.FromTier,
+			&i.State,
+			&i.Reason,
+			&i.RequestedBy,
+			&i.DecidedAt,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const listPlanRequests = `-- name: ListPlanRequests :many
@@ -245,20 +290,23 @@ func (q *Queries) ResetUsage(ctx context.Context, tenantID uuid.UUID, at time.Ti
 }
 
 const tenantPeriods = `-- name: TenantPeriods :many
-select period_start, period_end, calls, adjusted_calls, late_calls, seconds, sms, cost_micros, closed_at
+select period_start, period_end, calls, adjusted_calls, late_calls, seconds, late_seconds, sms, late_sms, cost_micros, late_cost_micros, closed_at
 from tenant_usage where tenant_id = $1 order by period_start desc limit 24
 `
 
 type TenantPeriodsRow struct {
-	PeriodStart   time.Time  `json:"period_start"`
-	PeriodEnd     time.Time  `json:"period_end"`
-	Calls         int32      `json:"calls"`
-	AdjustedCalls int32      `json:"adjusted_calls"`
-	LateCalls     int32      `json:"late_calls"`
-	Seconds       int32      `json:"seconds"`
-	Sms           int32      `json:"sms"`
-	CostMicros    int64      `json:"cost_micros"`
-	ClosedAt      *time.Time `json:"closed_at"`
+	PeriodStart    time.Time  `json:"period_start"`
+	PeriodEnd      time.Time  `json:"period_end"`
+	Calls          int32      `json:"calls"`
+	AdjustedCalls  int32      `json:"adjusted_calls"`
+	LateCalls      int32      `json:"late_calls"`
+	Seconds        int32      `json:"seconds"`
+	LateSeconds    int32      `json:"late_seconds"`
+	Sms            int32      `json:"sms"`
+	LateSms        int32      `json:"late_sms"`
+	CostMicros     int64      `json:"cost_micros"`
+	LateCostMicros int64      `json:"late_cost_micros"`
+	ClosedAt       *time.Time `json:"closed_at"`
 }
 
 func (q *Queries) TenantPeriods(ctx context.Context, tenantID uuid.UUID) ([]TenantPeriodsRow, error) {
@@ -277,8 +325,11 @@ func (q *Queries) TenantPeriods(ctx context.Context, tenantID uuid.UUID) ([]Tena
 			&i.AdjustedCalls,
 			&i.LateCalls,
 			&i.Seconds,
+			&i.LateSeconds,
 			&i.Sms,
+			&i.LateSms,
 			&i.CostMicros,
+			&i.LateCostMicros,
 			&i.ClosedAt,
 		); err != nil {
 			return nil, err
@@ -292,19 +343,14 @@ func (q *Queries) TenantPeriods(ctx context.Context, tenantID uuid.UUID) ([]Tena
 }
 
 const trialToExtend = `-- name: TrialToExtend :one
-select subscription_status, trial_ends_at from tenants where id = $1 and deleted_at is null for no key update
+select trial_ends_at from tenants where id = $1 and deleted_at is null for no key update
 `
 
-type TrialToExtendRow struct {
-	SubscriptionStatus string     `json:"subscription_status"`
-	TrialEndsAt        *time.Time `json:"trial_ends_at"`
-}
-
-func (q *Queries) TrialToExtend(ctx context.Context, id uuid.UUID) (TrialToExtendRow, error) {
+func (q *Queries) TrialToExtend(ctx context.Context, id uuid.UUID) (*time.Time, error) {
 	row := q.db.QueryRow(ctx, trialToExtend, id)
-	var i TrialToExtendRow
-	err := row.Scan(&i.SubscriptionStatus, &i.TrialEndsAt)
-	return i, err
+	var trial_ends_at *time.Time
+	err := row.Scan(&trial_ends_at)
+	return trial_ends_at, err
 }
 
 const warnTrials = `-- name: WarnTrials :one
@@ -316,4 +362,13 @@ func (q *Queries) WarnTrials(ctx context.Context, at time.Time) (int32, error) {
 	var column_1 int32
 	err := row.Scan(&column_1)
 	return column_1, err
+}
+
+const withdrawPlan = `-- name: WithdrawPlan :exec
+select private.withdraw_plan($1::uuid, $2::uuid)
+`
+
+func (q *Queries) WithdrawPlan(ctx context.Context, tenantID uuid.UUID, iD uuid.UUID) error {
+	_, err := q.db.Exec(ctx, withdrawPlan, tenantID, iD)
+	return err
 }

@@ -208,6 +208,40 @@ type Appointment struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
+// What became of a bulk order at each tenant, written in the transaction that did it.
+type BulkItem struct {
+	// The order.
+	OrderID uuid.UUID `json:"order_id"`
+	// The tenant.
+	TenantID uuid.UUID `json:"tenant_id"`
+	// Its place in the order.
+	Position int32 `json:"position"`
+	// waiting, changed or refused.
+	Outcome string `json:"outcome"`
+	// Why it was refused, as a stable word.
+	Code *string `json:"code"`
+	// Why it was refused.
+	Message *string `json:"message"`
+}
+
+// What an admin ordered for many tenants at once. Ordered in the app; editing a row here changes nothing of a tenant.
+type BulkOrder struct {
+	// The batch_id that the order came with.
+	ID uuid.UUID `json:"id"`
+	// activate, suspend, change_plan or email.
+	Action string `json:"action"`
+	// What the action takes: the reason, the plan, or the e-mail's subject and text.
+	Params json.RawMessage `json:"params"`
+	// Who ordered it: admin:…, or login:… when done in Studio.
+	Actor string `json:"actor"`
+	// Readable name of who ordered it.
+	ActorLabel string `json:"actor_label"`
+	// The job that does it, where it is done by one.
+	JobID *uuid.UUID `json:"job_id"`
+	// When it was ordered.
+	CreatedAt time.Time `json:"created_at"`
+}
+
 // Every call the receptionist took.
 type CallLog struct {
 	// Opaque key.
@@ -536,8 +570,10 @@ type PhoneNumber struct {
 	MonthlyCostCents *int32 `json:"monthly_cost_cents"`
 	// Webhooks as last seen at Twilio.
 	Webhooks json.RawMessage `json:"webhooks"`
-	// When they were last seen.
+	// When they were set, or last found changed.
 	WebhooksCheckedAt *time.Time `json:"webhooks_checked_at"`
+	// Since when the hourly sweep finds other webhooks at Twilio than Kestrel set; empty while they are right. Repaired from the tenant's page.
+	WebhooksDriftedAt *time.Time `json:"webhooks_drifted_at"`
 	// When we bought it.
 	PurchasedAt *time.Time `json:"purchased_at"`
 	// When it went back to Twilio. Follows the status.
@@ -588,27 +624,6 @@ type PlatformAdmin struct {
 type PrivateApiKeyHash struct {
 	Hash  []byte    `json:"hash"`
 	KeyID uuid.UUID `json:"key_id"`
-}
-
-// What became of it at each tenant, written in the transaction that did it.
-type PrivateBulkItem struct {
-	OrderID  uuid.UUID `json:"order_id"`
-	TenantID uuid.UUID `json:"tenant_id"`
-	Position int32     `json:"position"`
-	Outcome  string    `json:"outcome"`
-	Code     *string   `json:"code"`
-	Message  *string   `json:"message"`
-}
-
-// What an admin ordered for many tenants at once.
-type PrivateBulkOrder struct {
-	ID         uuid.UUID       `json:"id"`
-	Action     string          `json:"action"`
-	Params     json.RawMessage `json:"params"`
-	Actor      string          `json:"actor"`
-	ActorLabel string          `json:"actor_label"`
-	JobID      *uuid.UUID      `json:"job_id"`
-	CreatedAt  time.Time       `json:"created_at"`
 }
 
 // Sign-in links of unsent e-mails, apart from the log staff read; deleted once sent.
@@ -775,6 +790,8 @@ type Tenant struct {
 	ActivatedAt *time.Time `json:"activated_at"`
 	// When the current suspension began.
 	SuspendedAt *time.Time `json:"suspended_at"`
+	// How the current suspension came about: trial_ended, of which a new trial_ends_at and the status trial lead back, or by_hand.
+	Suspension *string `json:"suspension"`
 	// When the customer left.
 	CancelledAt *time.Time `json:"cancelled_at"`
 	// Of a cancelled tenant: end of the usage period it left in. Until then its people may still read and export.
@@ -893,7 +910,7 @@ type TenantRequest struct {
 	PlanTier *string `json:"plan_tier"`
 	// The plan at that time.
 	FromTier string `json:"from_tier"`
-	// open, confirmed, declined, or replaced by a later wish.
+	// open, confirmed, declined, replaced by a later wish, or withdrawn by the customer.
 	State string `json:"state"`
 	// Why it was declined, shown to the customer.
 	Reason *string `json:"reason"`
@@ -959,6 +976,12 @@ type TenantUsage struct {
 	Sms int32 `json:"sms"`
 	// Our cost, in millionths of a US dollar.
 	CostMicros int64 `json:"cost_micros"`
+	// What became known after the close of the length of its calls, of late ones and of those that still ran. Below zero where it was corrected downwards.
+	LateSeconds int32 `json:"late_seconds"`
+	// Segments that became known after the close.
+	LateSms int32 `json:"late_sms"`
+	// Our cost that became known after the close, in millionths of a US dollar.
+	LateCostMicros int64 `json:"late_cost_micros"`
 	// When the period was closed; totals are final from then on.
 	ClosedAt *time.Time `json:"closed_at"`
 	// The one that tenants.current_month_calls shows. The reset moves it on, or the first call of the next period.

@@ -35,7 +35,7 @@ func (q *Queries) ClearPrimary(ctx context.Context, tenantID uuid.UUID, iD uuid.
 
 const findNumber = `-- name: FindNumber :one
 select id, tenant_id, phone_number, status, status_reason, is_primary, friendly_name, locality, region, capabilities, monthly_cost_cents,
-  webhooks, webhooks_checked_at, purchased_at, created_at, updated_at
+  webhooks, webhooks_checked_at, webhooks_drifted_at, purchased_at, created_at, updated_at
 from phone_numbers where id = $1 and released_at is null
 `
 
@@ -53,6 +53,7 @@ type FindNumberRow struct {
 	MonthlyCostCents  *int32          `json:"monthly_cost_cents"`
 	Webhooks          json.RawMessage `json:"webhooks"`
 	WebhooksCheckedAt *time.Time      `json:"webhooks_checked_at"`
+	WebhooksDriftedAt *time.Time      `json:"webhooks_drifted_at"`
 	PurchasedAt       *time.Time      `json:"purchased_at"`
 	CreatedAt         time.Time       `json:"created_at"`
 	UpdatedAt         time.Time       `json:"updated_at"`
@@ -75,6 +76,7 @@ func (q *Queries) FindNumber(ctx context.Context, id uuid.UUID) (FindNumberRow, 
 		&i.MonthlyCostCents,
 		&i.Webhooks,
 		&i.WebhooksCheckedAt,
+		&i.WebhooksDriftedAt,
 		&i.PurchasedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
@@ -84,7 +86,7 @@ func (q *Queries) FindNumber(ctx context.Context, id uuid.UUID) (FindNumberRow, 
 
 const findNumberByE164 = `-- name: FindNumberByE164 :one
 select n.id, n.tenant_id, n.phone_number, n.status, n.status_reason, n.is_primary, n.friendly_name, n.locality, n.region, n.capabilities, n.monthly_cost_cents,
-  n.webhooks, n.webhooks_checked_at, n.purchased_at, n.created_at, n.updated_at
+  n.webhooks, n.webhooks_checked_at, n.webhooks_drifted_at, n.purchased_at, n.created_at, n.updated_at
 from phone_numbers n where n.phone_number = $1 and n.released_at is null
 `
 
@@ -102,6 +104,7 @@ type FindNumberByE164Row struct {
 	MonthlyCostCents  *int32          `json:"monthly_cost_cents"`
 	Webhooks          json.RawMessage `json:"webhooks"`
 	WebhooksCheckedAt *time.Time      `json:"webhooks_checked_at"`
+	WebhooksDriftedAt *time.Time      `json:"webhooks_drifted_at"`
 	PurchasedAt       *time.Time      `json:"purchased_at"`
 	CreatedAt         time.Time       `json:"created_at"`
 	UpdatedAt         time.Time       `json:"updated_at"`
@@ -124,6 +127,7 @@ func (q *Queries) FindNumberByE164(ctx context.Context, phoneNumber string) (Fin
 		&i.MonthlyCostCents,
 		&i.Webhooks,
 		&i.WebhooksCheckedAt,
+		&i.WebhooksDriftedAt,
 		&i.PurchasedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
@@ -134,7 +138,7 @@ func (q *Queries) FindNumberByE164(ctx context.Context, phoneNumber string) (Fin
 const listNumbers = `-- name: ListNumbers :many
 
 select id, tenant_id, phone_number, status, status_reason, is_primary, friendly_name, locality, region, capabilities, monthly_cost_cents,
-  webhooks, webhooks_checked_at, purchased_at, created_at, updated_at
+  webhooks, webhooks_checked_at, webhooks_drifted_at, purchased_at, created_at, updated_at
 from phone_numbers where tenant_id = $1 and released_at is null order by is_primary desc, id
 `
 
@@ -152,6 +156,7 @@ type ListNumbersRow struct {
 	MonthlyCostCents  *int32          `json:"monthly_cost_cents"`
 	Webhooks          json.RawMessage `json:"webhooks"`
 	WebhooksCheckedAt *time.Time      `json:"webhooks_checked_at"`
+	WebhooksDriftedAt *time.Time      `json:"webhooks_drifted_at"`
 	PurchasedAt       *time.Time      `json:"purchased_at"`
 	CreatedAt         time.Time       `json:"created_at"`
 	UpdatedAt         time.Time       `json:"updated_at"`
@@ -181,6 +186,7 @@ func (q *Queries) ListNumbers(ctx context.Context, tenantID uuid.UUID) ([]ListNu
 			&i.MonthlyCostCents,
 			&i.Webhooks,
 			&i.WebhooksCheckedAt,
+			&i.WebhooksDriftedAt,
 			&i.PurchasedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,

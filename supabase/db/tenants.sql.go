@@ -87,7 +87,7 @@ func (q *Queries) DeleteTenant(ctx context.Context, at *time.Time, iD uuid.UUID)
 const findProfile = `-- name: FindProfile :one
 select id, slug, company_name, owner_name, owner_email, owner_phone, industry, plan_tier, subscription_status, status_reason,
   twilio_phone_number, forward_to_number, max_monthly_calls, current_month_calls, is_active, timezone, brand_color, logo_path,
-  trial_ends_at, created_at, updated_at
+  trial_ends_at, access_ends_at, created_at, updated_at
 from tenants where id = $1 and deleted_at is null
 `
 
@@ -111,6 +111,7 @@ type FindProfileRow struct {
 	BrandColor         *string    `json:"brand_color"`
 	LogoPath           *string    `json:"logo_path"`
 	TrialEndsAt        *time.Time `json:"trial_ends_at"`
+	AccessEndsAt       *time.Time `json:"access_ends_at"`
 	CreatedAt          time.Time  `json:"created_at"`
 	UpdatedAt          time.Time  `json:"updated_at"`
 }
@@ -138,6 +139,7 @@ func (q *Queries) FindProfile(ctx context.Context, id uuid.UUID) (FindProfileRow
 		&i.BrandColor,
 		&i.LogoPath,
 		&i.TrialEndsAt,
+		&i.AccessEndsAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
 	)

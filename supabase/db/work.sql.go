@@ -319,7 +319,7 @@ func (q *Queries) ListMessages(ctx context.Context, tenantID uuid.UUID, before u
 }
 
 const listUsage = `-- name: ListUsage :many
-select period_start, period_end, calls, adjusted_calls, late_calls, seconds, sms, closed_at
+select period_start, period_end, calls, adjusted_calls, late_calls, seconds, late_seconds, sms, late_sms, closed_at
 from tenant_usage where tenant_id = $1 order by period_start desc limit 24
 `
 
@@ -330,7 +330,9 @@ type ListUsageRow struct {
 	AdjustedCalls int32      `json:"adjusted_calls"`
 	LateCalls     int32      `json:"late_calls"`
 	Seconds       int32      `json:"seconds"`
+	LateSeconds   int32      `json:"late_seconds"`
 	Sms           int32      `json:"sms"`
+	LateSms       int32      `json:"late_sms"`
 	ClosedAt      *time.Time `json:"closed_at"`
 }
 
@@ -350,7 +352,9 @@ func (q *Queries) ListUsage(ctx context.Context, tenantID uuid.UUID) ([]ListUsag
 			&i.AdjustedCalls,
 			&i.LateCalls,
 			&i.Seconds,
+			&i.LateSeconds,
 			&i.Sms,
+			&i.LateSms,
 			&i.ClosedAt,
 		); err != nil {
 			return nil, err

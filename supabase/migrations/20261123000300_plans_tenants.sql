@@ -51,6 +51,7 @@ create table public.tenants (
   trial_ends_at timestamptz constraint tenants_trial_ends_at_range check (trial_ends_at between '2000-01-01 00:00+00' and '2199-12-31 00:00+00'),
   activated_at timestamptz,
   suspended_at timestamptz,
+  suspension text constraint tenants_suspension_known check (suspension in ('trial_ended', 'by_hand')),
   cancelled_at timestamptz,
   access_ends_at timestamptz,
   status_reason text,
@@ -88,6 +89,7 @@ comment on column public.tenants.logo_path is 'Object in the logos bucket, under
 comment on column public.tenants.trial_ends_at is 'End of the trial, set when it starts.';
 comment on column public.tenants.activated_at is 'When calls were first answered.';
 comment on column public.tenants.suspended_at is 'When the current suspension began.';
+comment on column public.tenants.suspension is 'How the current suspension came about: trial_ended, of which a new trial_ends_at and the status trial lead back, or by_hand.';
 comment on column public.tenants.cancelled_at is 'When the customer left.';
 comment on column public.tenants.access_ends_at is 'Of a cancelled tenant: end of the usage period it left in. Until then its people may still read and export.';
 comment on column public.tenants.status_reason is 'Why the status last changed, shown to the customer.';
@@ -169,6 +171,9 @@ create table public.tenant_usage (
   seconds int not null default 0,
   sms int not null default 0,
   cost_micros bigint not null default 0,
+  late_seconds int not null default 0,
+  late_sms int not null default 0,
+  late_cost_micros bigint not null default 0,
   closed_at timestamptz,
   is_current boolean not null default false,
   created_at timestamptz not null default now(),
@@ -191,6 +196,9 @@ comment on column public.tenant_usage.late_calls is 'Calls that arrived after th
 comment on column public.tenant_usage.seconds is 'Seconds of counted calls.';
 comment on column public.tenant_usage.sms is 'SMS segments sent and received.';
 comment on column public.tenant_usage.cost_micros is 'Our cost, in millionths of a US dollar.';
+comment on column public.tenant_usage.late_seconds is 'What became known after the close of the length of its calls, of late ones and of those that still ran. Below zero where it was corrected downwards.';
+comment on column public.tenant_usage.late_sms is 'Segments that became known after the close.';
+comment on column public.tenant_usage.late_cost_micros is 'Our cost that became known after the close, in millionths of a US dollar.';
 comment on column public.tenant_usage.closed_at is 'When the period was closed; totals are final from then on.';
 comment on column public.tenant_usage.is_current is 'The one that tenants.current_month_calls shows. The reset moves it on, or the first call of the next period.';
 comment on column public.tenant_usage.created_at is 'When the row was opened.';

@@ -19,6 +19,7 @@ create table public.phone_numbers (
   monthly_cost_cents int,
   webhooks jsonb,
   webhooks_checked_at timestamptz,
+  webhooks_drifted_at timestamptz,
   purchased_at timestamptz,
   released_at timestamptz,
   created_at timestamptz not null default now(),
@@ -42,7 +43,8 @@ comment on column public.phone_numbers.region is 'State.';
 comment on column public.phone_numbers.capabilities is 'voice, sms, mms.';
 comment on column public.phone_numbers.monthly_cost_cents is 'What we pay for it, US cents.';
 comment on column public.phone_numbers.webhooks is 'Webhooks as last seen at Twilio.';
-comment on column public.phone_numbers.webhooks_checked_at is 'When they were last seen.';
+comment on column public.phone_numbers.webhooks_checked_at is 'When they were set, or last found changed.';
+comment on column public.phone_numbers.webhooks_drifted_at is 'Since when the hourly sweep finds other webhooks at Twilio than Kestrel set; empty while they are right. Repaired from the tenant''s page.';
 comment on column public.phone_numbers.purchased_at is 'When we bought it.';
 comment on column public.phone_numbers.released_at is 'When it went back to Twilio. Follows the status.';
 comment on column public.phone_numbers.created_at is 'When the row was added.';

@@ -28,6 +28,7 @@ begin
   if new.subscription_status in ('trial', 'active') then new.activated_at := coalesce(new.activated_at, pg_catalog.now()); end if;
   if new.subscription_status = 'trial' then new.trial_ends_at := coalesce(new.trial_ends_at, pg_catalog.now() + interval '14 days'); end if;
   if new.subscription_status = 'suspended' then new.suspended_at := coalesce(new.suspended_at, pg_catalog.now()); end if;
+  new.suspension := case when new.subscription_status = 'suspended' then coalesce(new.suspension, 'by_hand') end;
   if new.subscription_status = 'cancelled' then new.cancelled_at := coalesce(new.cancelled_at, pg_catalog.now()); end if;
   return new;
 end $$;
@@ -76,7 +77,10 @@ begin
     if old.deleted_at is not null and new.deleted_at is not null then
       perform private.reject(409, 'tenant_deleted', pg_catalog.format('A tenant that is deleted cannot become %s. Restore it first.', new.subscription_status), 'subscription_status');
     end if;
-    perform private.check_transition(new.id, old.subscription_status, new.subscription_status);
+    perform private.check_transition(new.id, old.subscription_status, new.subscription_status, old.suspension);
+    if (old.subscription_status, new.subscription_status) = ('suspended', 'trial') and new.trial_ends_at is not distinct from old.trial_ends_at then
+      perform private.reject(422, 'trial_end_missing', 'A trial that has ended needs a new end. Set trial_ends_at together with the status.', 'trial_ends_at');
+    end if;
     if new.subscription_status in ('trial', 'active') then new.activated_at := coalesce(new.activated_at, pg_catalog.now()); end if;
     if new.subscription_status = 'trial' then new.trial_ends_at := coalesce(new.trial_ends_at, pg_catalog.now() + interval '14 days'); end if;
     new.suspended_at := case when new.subscription_status = 'suspended' then pg_catalog.now() end;
@@ -84,6 +88,7 @@ begin
     new.access_ends_at := case when new.subscription_status = 'cancelled' then (private.usage_at(new.id, pg_catalog.now())).period_end end;
     if new.status_reason is not distinct from old.status_reason then new.status_reason := null; end if;
   end if;
+  new.suspension := case when new.subscription_status = 'suspended' then coalesce(new.suspension, old.suspension, 'by_hand') end;
   new.is_active := new.deleted_at is null and new.subscription_status in ('trial', 'active');
   if new.max_monthly_calls is distinct from old.max_monthly_calls then new.call_limit_override := new.max_monthly_calls; end if;
   new.max_monthly_calls := coalesce(new.call_limit_override, case

@@ -36,7 +36,7 @@ comment on function private.key_tenants(text) is 'The tenant of the scope''s API
 grant execute on function private.readable_tenants(), private.writable_tenants(public.member_role) to authenticated;
 grant execute on function private.key_tenants(text) to kestrel_key;
 grant execute on function private.store_key_hash(uuid, bytea) to authenticated, kestrel_admin;
-grant execute on function private.slug_problem(text), private.change_status(uuid, text, text), private.check_transition(uuid, text, text), private.may_become(text, text) to kestrel_admin;
+grant execute on function private.slug_problem(text), private.change_status(uuid, text, text), private.check_transition(uuid, text, text, text), private.may_become(text, text, text) to kestrel_admin;
 grant execute on all functions in schema private to service_role;
 grant execute on function private.actor() to anon, authenticated, kestrel_key, kestrel_admin;
 grant select, insert, update, delete on all tables in schema private to service_role;

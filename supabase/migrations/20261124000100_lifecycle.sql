@@ -126,22 +126,26 @@ end $$;
 comment on function private.sms_segments(text) is 'How many parts a text message takes: https://www.twilio.com/docs/glossary/what-sms-character-limit';
 
 create function private.count_message() returns trigger language plpgsql security definer set search_path = '' as $$
-declare u public.tenant_usage;
+declare u public.tenant_usage; v_sms int; v_cost bigint;
 begin
   perform from public.tenants where id = new.tenant_id for no key update;
   if tg_op = 'INSERT' then
     if new.segments = 0 then new.segments := private.sms_segments(new.body); end if;
     u := private.usage_at(new.tenant_id, new.created_at);
     new.usage_id := u.id;
-    update public.tenant_usage set sms = sms + new.segments, cost_micros = cost_micros + new.cost_micros, updated_at = pg_catalog.now()
-    where id = u.id and closed_at is null;
+    v_sms := new.segments;
+    v_cost := new.cost_micros;
   else
-    update public.tenant_usage set sms = sms + new.segments - old.segments, cost_micros = cost_micros + new.cost_micros - old.cost_micros, updated_at = pg_catalog.now()
-    where id = new.usage_id and closed_at is null;
+    v_sms := new.segments - old.segments;
+    v_cost := new.cost_micros - old.cost_micros;
   end if;
+  update public.tenant_usage set updated_at = pg_catalog.now(),
+    sms = sms + case when closed_at is null then v_sms else 0 end, cost_micros = cost_micros + case when closed_at is null then v_cost else 0 end,
+    late_sms = late_sms + case when closed_at is null then 0 else v_sms end, late_cost_micros = late_cost_micros + case when closed_at is null then 0 else v_cost end
+  where id = new.usage_id;
   return new;
 end $$;
-comment on function private.count_message() is 'A message counts in the period in which it came or went; what Twilio says later of its parts and price moves the count until the period closes.';
+comment on function private.count_message() is 'A message counts in the period in which it came or went; what Twilio says later of its parts and price moves the count, and is noted as late once the period is closed.';
 create trigger count_message before insert or update of segments, cost_micros on public.messages for each row execute function private.count_message();
 
 -- Trials and waiting tenants --------------------------------------------------------------------------------------
@@ -172,11 +176,25 @@ begin
     select id from public.tenants where subscription_status = 'trial' and deleted_at is null and trial_ends_at <= p_before
     order by trial_ends_at limit 500 for no key update skip locked
   )
-  update public.tenants t set subscription_status = 'suspended', status_reason = 'The trial has ended.' from due where t.id = due.id;
+  update public.tenants t set subscription_status = 'suspended', suspension = 'trial_ended', status_reason = 'The trial has ended.' from due where t.id = due.id;
   get diagnostics v_count = row_count;
   return v_count;
 end $$;
 comment on function private.end_trials(timestamptz) is 'Suspends up to 500 tenants whose trial ended by then, which is now less the grace; returns how many.';
+
+create function private.extend_trial(p_tenant uuid, p_ends timestamptz) returns void
+language plpgsql set search_path = '' as $$
+declare v public.tenants;
+begin
+  select * into v from public.tenants where id = p_tenant and deleted_at is null for no key update;
+  if not found then perform private.reject(404, 'tenant_not_found', 'There is no such tenant.'); end if;
+  if v.subscription_status = 'pending' then
+    perform private.reject(409, 'illegal_transition', 'A tenant that is pending has no trial yet that could be extended. Activate it: that starts its trial.', 'subscription_status');
+  end if;
+  if v.subscription_status <> 'trial' then perform private.check_transition(p_tenant, v.subscription_status, 'trial', v.suspension); end if;
+  update public.tenants set trial_ends_at = p_ends, subscription_status = 'trial' where id = p_tenant;
+end $$;
+comment on function private.extend_trial(uuid, timestamptz) is 'Gives a trial a new end, also one that has ended: the tenant is back on trial then.';
 
 create function private.remind_pending(p_at timestamptz, p_admin text) returns int
 language plpgsql security definer set search_path = '' as $$
@@ -201,7 +219,7 @@ create table public.tenant_requests (
   kind text not null constraint tenant_requests_kind_known check (kind in ('plan', 'reactivation')),
   plan_tier text references public.plans (tier),
   from_tier text not null references public.plans (tier),
-  state text not null default 'open' constraint tenant_requests_state_known check (state in ('open', 'confirmed', 'declined', 'replaced')),
+  state text not null default 'open' constraint tenant_requests_state_known check (state in ('open', 'confirmed', 'declined', 'replaced', 'withdrawn')),
   reason text,
   requested_by text not null default '',
   decided_by text,
@@ -219,7 +237,7 @@ comment on column public.tenant_requests.tenant_id is 'Who asks.';
 comment on column public.tenant_requests.kind is 'plan or reactivation.';
 comment on column public.tenant_requests.plan_tier is 'The plan asked for.';
 comment on column public.tenant_requests.from_tier is 'The plan at that time.';
-comment on column public.tenant_requests.state is 'open, confirmed, declined, or replaced by a later wish.';
+comment on column public.tenant_requests.state is 'open, confirmed, declined, replaced by a later wish, or withdrawn by the customer.';
 comment on column public.tenant_requests.reason is 'Why it was declined, shown to the customer.';
 comment on column public.tenant_requests.requested_by is 'E-mail address of who asked.';
 comment on column public.tenant_requests.decided_by is 'Who decided: admin:…, or job:… and the like when the tenant was reactivated anyway.';
@@ -267,6 +285,24 @@ begin
 end $$;
 comment on function private.request_plan(uuid, text) is 'An owner asks for another plan; a later wish replaces one that is still open.';
 
+create function private.withdraw_plan(p_tenant uuid, p_request uuid) returns void
+language plpgsql security definer set search_path = '' as $$
+declare v_state text;
+begin
+  if p_tenant <> all (private.writable_tenants('owner')) or p_tenant is distinct from coalesce(private.host_tenant(), p_tenant) then
+    raise insufficient_privilege;
+  end if;
+  perform from public.tenants where id = p_tenant for no key update;
+  select state into v_state from public.tenant_requests where id = p_request and tenant_id = p_tenant and kind = 'plan' for update;
+  if not found then perform private.reject(404, 'request_not_found', 'There is no such request.'); end if;
+  if v_state = 'withdrawn' then return; end if;
+  if v_state <> 'open' then
+    perform private.reject(409, 'request_decided', pg_catalog.format('This request is %s already.', v_state), 'state');
+  end if;
+  update public.tenant_requests set state = 'withdrawn', decided_by = private.actor(), decided_at = pg_catalog.now() where id = p_request;
+end $$;
+comment on function private.withdraw_plan(uuid, uuid) is 'An owner takes back a wish for another plan that nobody has decided yet.';
+
 create function private.decide_plan(p_request uuid, p_confirm boolean, p_reason text default null) returns uuid
 language plpgsql security definer set search_path = '' as $$
 declare r public.tenant_requests; v_tenant uuid;
@@ -308,16 +344,14 @@ comment on function private.request_reactivation(uuid, timestamptz) is 'A suspen
 
 create function private.settle_requests() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
-  if new.subscription_status in ('trial', 'active') then
-    update public.tenant_requests set state = 'confirmed', decided_by = private.actor(), decided_at = pg_catalog.now() where tenant_id = new.id and kind = 'reactivation' and state = 'open';
-  end if;
+  update public.tenant_requests set state = 'confirmed', decided_by = private.actor(), decided_at = pg_catalog.now() where tenant_id = new.id and kind = 'reactivation' and state = 'open';
   return null;
 end $$;
 create trigger settle_requests after update of subscription_status on public.tenants for each row
-  when (old.subscription_status in ('suspended', 'cancelled') and new.subscription_status = 'active') execute function private.settle_requests();
-comment on function private.settle_requests() is 'A tenant that is active again has what it asked for, whichever way it came about.';
+  when (old.subscription_status in ('suspended', 'cancelled') and new.subscription_status in ('trial', 'active')) execute function private.settle_requests();
+comment on function private.settle_requests() is 'A tenant that lives again has what it asked for, whichever way it came about.';
 
 revoke execute on all functions in schema private from public;
 grant execute on all functions in schema private to service_role;
-grant execute on function private.request_plan(uuid, text), private.request_reactivation(uuid, timestamptz) to authenticated;
-grant execute on function private.decide_plan(uuid, boolean, text), private.reset_usage(uuid, timestamptz) to kestrel_admin;
+grant execute on function private.request_plan(uuid, text), private.withdraw_plan(uuid, uuid), private.request_reactivation(uuid, timestamptz) to authenticated;
+grant execute on function private.decide_plan(uuid, boolean, text), private.reset_usage(uuid, timestamptz), private.extend_trial(uuid, timestamptz) to kestrel_admin;

@@ -85,30 +85,51 @@ comment on function private.sweep_numbers() is 'Looks for numbers that nobody ha
 
 -- Bulk orders ----------------------------------------------------------------------------------------------------
 
-create table private.bulk_orders (
+create table public.bulk_orders (
   id uuid primary key,
-  action text not null check (action in ('activate', 'suspend', 'change_plan', 'email')),
+  action text not null constraint bulk_orders_action_known check (action in ('activate', 'suspend', 'change_plan', 'email')),
   params jsonb not null,
   actor text not null,
   actor_label text not null default '',
   job_id uuid,
   created_at timestamptz not null default now()
 );
-comment on table private.bulk_orders is 'What an admin ordered for many tenants at once.';
-create table private.bulk_items (
-  order_id uuid not null references private.bulk_orders (id) on delete cascade,
+comment on table public.bulk_orders is 'What an admin ordered for many tenants at once. Ordered in the app; editing a row here changes nothing of a tenant.';
+comment on column public.bulk_orders.id is 'The batch_id that the order came with.';
+comment on column public.bulk_orders.action is 'activate, suspend, change_plan or email.';
+comment on column public.bulk_orders.params is 'What the action takes: the reason, the plan, or the e-mail''s subject and text.';
+comment on column public.bulk_orders.actor is 'Who ordered it: admin:…, or login:… when done in Studio.';
+comment on column public.bulk_orders.actor_label is 'Readable name of who ordered it.';
+comment on column public.bulk_orders.job_id is 'The job that does it, where it is done by one.';
+comment on column public.bulk_orders.created_at is 'When it was ordered.';
+create table public.bulk_items (
+  order_id uuid not null references public.bulk_orders (id) on delete cascade,
   tenant_id uuid not null references public.tenants (id) on delete cascade,
   position int not null,
-  outcome text not null default 'waiting' check (outcome in ('waiting', 'changed', 'refused')),
+  outcome text not null default 'waiting' constraint bulk_items_outcome_known check (outcome in ('waiting', 'changed', 'refused')),
   code text,
   message text,
   primary key (order_id, tenant_id)
 );
-create index bulk_items_tenant_idx on private.bulk_items (tenant_id);
-comment on table private.bulk_items is 'What became of it at each tenant, written in the transaction that did it.';
-alter table private.bulk_orders enable row level security;
-alter table private.bulk_items enable row level security;
-grant select, insert, update, delete on private.bulk_orders, private.bulk_items to service_role;
+create index bulk_items_tenant_idx on public.bulk_items (tenant_id);
+comment on table public.bulk_items is 'What became of a bulk order at each tenant, written in the transaction that did it.';
+comment on column public.bulk_items.order_id is 'The order.';
+comment on column public.bulk_items.tenant_id is 'The tenant.';
+comment on column public.bulk_items.position is 'Its place in the order.';
+comment on column public.bulk_items.outcome is 'waiting, changed or refused.';
+comment on column public.bulk_items.code is 'Why it was refused, as a stable word.';
+comment on column public.bulk_items.message is 'Why it was refused.';
+alter table public.bulk_orders enable row level security;
+alter table public.bulk_items enable row level security;
+revoke all on public.bulk_orders, public.bulk_items from public, anon, authenticated, service_role;
+grant select, insert, update, delete on public.bulk_orders, public.bulk_items to service_role;
+grant select on public.bulk_orders, public.bulk_items to kestrel_admin;
+create policy admin_read on public.bulk_orders for select to kestrel_admin using (true);
+create policy host_tenant on public.bulk_orders as restrictive for all to kestrel_admin using ((select private.host_tenant()) is null);
+create policy admin_read on public.bulk_items for select to kestrel_admin using (true);
+create policy host_tenant on public.bulk_items as restrictive for all to anon, authenticated, kestrel_key, kestrel_admin
+  using ((select private.host_tenant()) is null or tenant_id = (select private.host_tenant()));
+create trigger tenant_fixed before update of tenant_id on public.bulk_items for each row when (old.tenant_id is distinct from new.tenant_id) execute function private.tenant_fixed();
 
 create function private.bulk_do(p_action text, p_params jsonb, p_order uuid, p_tenant uuid) returns void
 language plpgsql security definer set search_path = '' as $$
@@ -156,21 +177,21 @@ comment on function private.bulk_try(text, jsonb, uuid, uuid, boolean) is 'Does 
 
 create function private.bulk_order(p_order uuid, p_action text, p_params jsonb, p_tenants uuid[], p_as_job boolean) returns uuid
 language plpgsql security definer set search_path = '' as $$
-declare v private.bulk_orders;
+declare v public.bulk_orders;
 begin
-  insert into private.bulk_orders (id, action, params, actor, actor_label)
+  insert into public.bulk_orders (id, action, params, actor, actor_label)
   values (p_order, p_action, p_params, private.actor(), coalesce(private.setting('actor_label'), '')) on conflict (id) do nothing;
   if not found then
-    select * into v from private.bulk_orders where id = p_order;
+    select * into v from public.bulk_orders where id = p_order;
     if (v.action, v.params) is distinct from (p_action, p_params) then
       perform private.reject(409, 'batch_differs', 'This batch_id was used for another order.', 'batch_id');
     end if;
     return v.job_id;
   end if;
-  insert into private.bulk_items (order_id, tenant_id, position)
+  insert into public.bulk_items (order_id, tenant_id, position)
   select p_order, i.id, i.position from pg_catalog.unnest(p_tenants) with ordinality as i (id, position);
   if p_as_job then
-    update private.bulk_orders set job_id = private.enqueue('tenants_bulk', null, p_order) where id = p_order returning * into v;
+    update public.bulk_orders set job_id = private.enqueue('tenants_bulk', null, p_order) where id = p_order returning * into v;
   end if;
   return v.job_id;
 end $$;
@@ -178,13 +199,13 @@ comment on function private.bulk_order(uuid, text, jsonb, uuid[], boolean) is 'R
 
 create function private.bulk_run(p_order uuid, p_tenant uuid) returns void
 language plpgsql security definer set search_path = '' as $$
-declare o private.bulk_orders; r text[];
+declare o public.bulk_orders; r text[];
 begin
-  perform from private.bulk_items where order_id = p_order and tenant_id = p_tenant and outcome = 'waiting' for update;
+  perform from public.bulk_items where order_id = p_order and tenant_id = p_tenant and outcome = 'waiting' for update;
   if not found then return; end if;
-  select * into o from private.bulk_orders where id = p_order;
+  select * into o from public.bulk_orders where id = p_order;
   r := private.bulk_try(o.action, o.params, p_order, p_tenant, true);
-  update private.bulk_items set outcome = r[1], code = nullif(r[2], ''), message = nullif(r[3], '') where order_id = p_order and tenant_id = p_tenant;
+  update public.bulk_items set outcome = r[1], code = nullif(r[2], ''), message = nullif(r[3], '') where order_id = p_order and tenant_id = p_tenant;
 end $$;
 comment on function private.bulk_run(uuid, uuid) is 'Does an order at one tenant, once, whoever else is at it.';
 
@@ -192,7 +213,7 @@ create function private.bulk_results(p_order uuid) returns table (tenant_id uuid
 language plpgsql stable security definer set search_path = '' as $$
 begin
   return query select i.tenant_id, t.slug, t.company_name, i.outcome, i.code, i.message
-    from private.bulk_items i join public.tenants t on t.id = i.tenant_id
+    from public.bulk_items i join public.tenants t on t.id = i.tenant_id
     where i.order_id = p_order and (private.host_tenant() is null or i.tenant_id = private.host_tenant()) order by i.position;
 end $$;
 comment on function private.bulk_results(uuid) is 'What has become of an order at each tenant so far, in the order''s own order.';
@@ -200,7 +221,7 @@ comment on function private.bulk_results(uuid) is 'What has become of an order a
 create function private.bulk_order_of(p_order uuid, out action text, out job_id uuid, out actor_label text, out created_at timestamptz)
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  select o.action, o.job_id, o.actor_label, o.created_at into action, job_id, actor_label, created_at from private.bulk_orders o where o.id = p_order;
+  select o.action, o.job_id, o.actor_label, o.created_at into action, job_id, actor_label, created_at from public.bulk_orders o where o.id = p_order;
   if not found then perform private.reject(404, 'bulk_order_not_found', 'There is no such order.'); end if;
 end $$;
 comment on function private.bulk_order_of(uuid) is 'An order, without its texts.';

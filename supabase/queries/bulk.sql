@@ -24,14 +24,14 @@ select o.action::text as action, coalesce(o.job_id, '00000000-0000-0000-0000-000
 from private.bulk_order_of(@id::uuid) o;
 
 -- name: BulkActor :one
-select actor, actor_label from private.bulk_orders where id = @id;
+select actor, actor_label from bulk_orders where id = @id;
 
 -- name: WaitingBulk :many
-select tenant_id from private.bulk_items where order_id = @id and outcome = 'waiting' order by position;
+select tenant_id from bulk_items where order_id = @id and outcome = 'waiting' order by position;
 
 -- name: BulkProgress :one
 select count(*)::int as total, (count(*) filter (where outcome <> 'waiting'))::int as done, (count(*) filter (where outcome = 'refused'))::int as refused
-from private.bulk_items where order_id = @id;
+from bulk_items where order_id = @id;
 
 -- name: TellBulkProgress :exec
 select private.job_step(@job_id::uuid, 'running', 'running', @said::text, @attempt::int);

@@ -40,8 +40,23 @@ from phone_numbers n join tenants t on t.id = n.tenant_id where n.id = @id;
 
 -- name: RecordNumber :exec
 update phone_numbers set status = 'ready', status_reason = null, provider_sid = @sid, account_sid = @account_sid, friendly_name = @friendly_name,
-  capabilities = @capabilities, webhooks = @webhooks, webhooks_checked_at = @checked_at::timestamptz
+  capabilities = @capabilities, webhooks = @webhooks, webhooks_checked_at = @checked_at::timestamptz, webhooks_drifted_at = null,
+  monthly_cost_cents = coalesce(nullif(@monthly_cost_cents::int, 0), monthly_cost_cents)
 where id = @id and status in ('unverified', 'not_owned', 'configuring', 'ready', 'failed');
+
+-- name: NumbersToCompare :many
+-- Those of these that are ready, and that nobody has set or checked since the sweep began.
+select n.id, n.provider_sid::text as sid, n.tenant_id, t.slug from phone_numbers n join tenants t on t.id = n.tenant_id
+where n.status = 'ready' and n.provider_sid = any (@sids::text[]) and coalesce(n.webhooks_checked_at < @at::timestamptz, true);
+
+-- name: RecordWebhooksSeen :many
+-- Writes only what has changed; a subdomain that was changed meanwhile has a job of its own. Returns those that drifted now.
+update phone_numbers n set webhooks = s.webhooks, webhooks_checked_at = @at::timestamptz,
+  webhooks_drifted_at = case when s.drifted then coalesce(n.webhooks_drifted_at, @at::timestamptz) end
+from (select unnest(@ids::uuid[]) as id, unnest(@slugs::text[]) as slug, unnest(@webhooks::text[])::jsonb as webhooks, unnest(@drifted::boolean[]) as drifted) s, tenants t
+where n.id = s.id and t.id = n.tenant_id and t.slug = s.slug and n.status = 'ready' and coalesce(n.webhooks_checked_at < @at::timestamptz, true)
+  and (n.webhooks, n.webhooks_drifted_at is not null) is distinct from (s.webhooks, s.drifted)
+returning n.phone_number, t.slug, (n.webhooks_drifted_at is not distinct from @at::timestamptz)::boolean as is_new;
 
 -- name: RecordNotOwned :exec
 update phone_numbers set status = 'not_owned', status_reason = @reason where id = @id and status in ('unverified', 'not_owned', 'configuring', 'ready', 'failed');

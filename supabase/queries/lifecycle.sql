@@ -19,17 +19,24 @@ select private.end_trials(@before::timestamptz)::int;
 select private.remind_pending(@at::timestamptz, @admin_email::text)::int;
 
 -- name: TrialToExtend :one
-select subscription_status, trial_ends_at from tenants where id = @id and deleted_at is null for no key update;
+select trial_ends_at from tenants where id = @id and deleted_at is null for no key update;
 
 -- name: ExtendTrial :exec
-update tenants set trial_ends_at = @trial_ends_at::timestamptz where id = @id;
+select private.extend_trial(@id::uuid, @ends_at::timestamptz);
 
 -- name: TenantPeriods :many
-select period_start, period_end, calls, adjusted_calls, late_calls, seconds, sms, cost_micros, closed_at
+select period_start, period_end, calls, adjusted_calls, late_calls, seconds, late_seconds, sms, late_sms, cost_micros, late_cost_micros, closed_at
 from tenant_usage where tenant_id = @tenant_id order by period_start desc limit 24;
 
 -- name: RequestPlan :one
 select private.request_plan(@tenant_id::uuid, @plan_tier::text)::uuid;
+
+-- name: WithdrawPlan :exec
+select private.withdraw_plan(@tenant_id::uuid, @id::uuid);
+
+-- name: ListOwnPlanRequests :many
+select id, plan_tier, from_tier, state, reason, requested_by, decided_at, created_at
+from tenant_requests where tenant_id = @tenant_id and kind = 'plan' and id < @before order by id desc limit @max_rows;
 
 -- name: DecidePlan :one
 select private.decide_plan(@id::uuid, @confirm::boolean, sqlc.narg('reason')::text)::uuid;

@@ -2,17 +2,17 @@
 
 -- name: ListNumbers :many
 select id, tenant_id, phone_number, status, status_reason, is_primary, friendly_name, locality, region, capabilities, monthly_cost_cents,
-  webhooks, webhooks_checked_at, purchased_at, created_at, updated_at
+  webhooks, webhooks_checked_at, webhooks_drifted_at, purchased_at, created_at, updated_at
 from phone_numbers where tenant_id = @tenant_id and released_at is null order by is_primary desc, id;
 
 -- name: FindNumber :one
 select id, tenant_id, phone_number, status, status_reason, is_primary, friendly_name, locality, region, capabilities, monthly_cost_cents,
-  webhooks, webhooks_checked_at, purchased_at, created_at, updated_at
+  webhooks, webhooks_checked_at, webhooks_drifted_at, purchased_at, created_at, updated_at
 from phone_numbers where id = @id and released_at is null;
 
 -- name: FindNumberByE164 :one
 select n.id, n.tenant_id, n.phone_number, n.status, n.status_reason, n.is_primary, n.friendly_name, n.locality, n.region, n.capabilities, n.monthly_cost_cents,
-  n.webhooks, n.webhooks_checked_at, n.purchased_at, n.created_at, n.updated_at
+  n.webhooks, n.webhooks_checked_at, n.webhooks_drifted_at, n.purchased_at, n.created_at, n.updated_at
 from phone_numbers n where n.phone_number = @phone_number and n.released_at is null;
 
 -- name: NumberOwner :one

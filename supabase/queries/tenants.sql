@@ -40,5 +40,5 @@ from tenants t where t.id = @id and t.deleted_at is null;
 -- name: FindProfile :one
 select id, slug, company_name, owner_name, owner_email, owner_phone, industry, plan_tier, subscription_status, status_reason,
   twilio_phone_number, forward_to_number, max_monthly_calls, current_month_calls, is_active, timezone, brand_color, logo_path,
-  trial_ends_at, created_at, updated_at
+  trial_ends_at, access_ends_at, created_at, updated_at
 from tenants where id = @id and deleted_at is null;

@@ -29,5 +29,5 @@ select id, version, state, settings, published_at, created_at, updated_at
 from agent_versions where tenant_id = @tenant_id and state in ('draft', 'published') order by version desc;
 
 -- name: ListUsage :many
-select period_start, period_end, calls, adjusted_calls, late_calls, seconds, sms, closed_at
+select period_start, period_end, calls, adjusted_calls, late_calls, seconds, late_seconds, sms, late_sms, closed_at
 from tenant_usage where tenant_id = @tenant_id order by period_start desc limit 24;

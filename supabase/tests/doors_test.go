@@ -210,6 +210,13 @@ func TestACallCountsOnce(t *testing.T) {
 	s.run("update tenant_usage set closed_at = now()")
 	s.run(fmt.Sprintf(call, "CA5", 10, false, false))
 	s.is("select calls || ' ' || late_calls from tenant_usage", "2 1")
+	// What is billed stays; what becomes known later, of calls that still ran and of messages, is beside it.
+	s.run("update call_logs set duration_seconds = 90, cost_micros = 4000 where call_sid = 'CA2'")
+	s.run("update call_logs set summary = 'Long' where call_sid = 'CA2'")
+	s.run("insert into messages (tenant_id, direction, from_number, to_number, body) select id, 'inbound', '+16175550100', '+16175550101', 'Hi' from tenants")
+	s.run("update messages set cost_micros = 7500")
+	s.is("select concat_ws(' ', calls, seconds, sms, cost_micros, late_calls, late_seconds, late_sms, late_cost_micros) from tenant_usage", "2 50 0 0 1 80 1 11500")
+	s.is("select (seconds + late_seconds = (select sum(duration_seconds) from call_logs where usage_id is not null))::text from tenant_usage", "true")
 }
 
 func TestPeriodsFollowAnchorAndZone(t *testing.T) {

@@ -38,12 +38,14 @@ with u as (select id from tenant_usage where tenant_id = $1),
   r as (insert into tenant_requests (tenant_id, kind, plan_tier, from_tier) values ($1, 'plan', 'premium', 'starter')),
   o as (insert into tenant_notes (tenant_id, body) values ($1, 'A note')),
   w as (insert into tenant_views (tenant_id, admin_user_id, admin_email, reason, expires_at) values ($1, $1, 'a@example.com', 'To help them', now())),
+  bo as (insert into bulk_orders (id, action, params, actor) values (gen_random_uuid(), 'suspend', '{}', 'test') returning id),
+  bi as (insert into bulk_items (order_id, tenant_id, position) select bo.id, $1, 1 from bo),
   x as (insert into tenant_exports (tenant_id) values ($1)),
   e as (insert into email_log (tenant_id, template, to_email, dedupe_key) values ($1, 'welcome', 'a@example.com', 'test:' || $2))
 insert into usage_adjustments (tenant_id, usage_id, calls, actor) select $1, u.id, 1, 'test' from u`
 
 // staffTables are a tenant's, but not for it to see.
-var staffTables = map[string]bool{"email_log": true, "tenant_notes": true, "tenant_views": true}
+var staffTables = map[string]bool{"email_log": true, "tenant_notes": true, "tenant_views": true, "bulk_items": true}
 
 func newCustomer(t *testing.T, db *supabasetest.Database, number int) customer {
 	t.Helper()
