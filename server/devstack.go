@@ -61,7 +61,7 @@ func startStack(ctx context.Context, o devOptions, state *devState, environ map[
 	}()
 	s.sandbox, err = sandbox.Open(sandbox.Options{
 		AccountSID: state.TwilioSID, AuthToken: state.TwilioToken, ResendKey: state.ResendKey,
-		StateFile: filepath.Join(o.data, "sandbox.jsonl"),
+		StateFile: filepath.Join(o.data, "sandbox.jsonl"), URL: s.sandboxURL,
 	})
 	if err != nil {
 		return nil, err

@@ -7,7 +7,13 @@ package sandbox
 //	POST   /_sandbox/numbers              {phone_number, …}: own a number without buying it
 //	GET    /_sandbox/messages, calls      both directions, with what the webhook answered
 //	POST   /_sandbox/messages             {to, from, body}: a customer's SMS
-//	POST   /_sandbox/calls                {to, from}: a customer rings
+//	POST   /_sandbox/calls                {to, from, say: […], hangup_after_ms}: a customer rings; see Ring and Line
+//	GET    /_sandbox/calls/{sid}?rev=     one call; with rev it waits for a change after that
+//	POST   /_sandbox/calls/{sid}/say      a Line, or {lines: […]}: what else this party says or does
+//	POST   /_sandbox/calls/{sid}/digits   {digits}: keys, at once
+//	POST   /_sandbox/calls/{sid}/hangup   {}: this party hangs up
+//	GET    /_sandbox/phones               what happens when other numbers are dialled
+//	POST   /_sandbox/phones/{number}      {answers, digits, say: […], …}: see Phone
 //	GET    /_sandbox/faults               armed and spent ones
 //	POST   /_sandbox/faults               see Fault
 //	DELETE /_sandbox/faults, /faults/{id} clear
@@ -197,10 +203,25 @@ func (s *Sandbox) controlRequests(r *http.Request) (int, any, error) {
 }
 
 // Reset forgets everything but the count that keeps SIDs unique: numbers, mails, messages, calls, faults and the journal.
+// Calls that go on are ended.
 func (s *Sandbox) Reset() error {
 	s.mu.Lock()
+	var live []*leg
+	for _, l := range s.legs {
+		live = append(live, l)
+	}
+	s.mu.Unlock()
+	for _, l := range live {
+		l.end(EndSandboxClosed, "")
+		<-l.over
+	}
+	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, r := range s.state.Recordings {
+		s.forgetRecording(r.SID)
+	}
 	s.faults, s.requests = nil, nil
+	clear(s.phones)
 	return s.commit(entry{Reset: true})
 }
 

@@ -138,10 +138,12 @@ func receiver(t *testing.T, answer string) (*httptest.Server, func() []string) {
 	return server, func() []string { mu.Lock(); defer mu.Unlock(); return bodies }
 }
 
+const greeting = `<Response><Say>Hello</Say><Pause length="60"/></Response>`
+
 func TestInboundMessageAndCall(t *testing.T) {
 	t.Parallel()
 	r := start(t, sandbox.Options{})
-	kestrel, received := receiver(t, "<Response><Say>Hello</Say></Response>")
+	kestrel, received := receiver(t, greeting)
 	n := r.buy(haiec)
 	_, err := r.twilio.UpdateIncomingPhoneNumber(*n.Sid, (&api.UpdateIncomingPhoneNumberParams{}).
 		SetSmsUrl(kestrel.URL+"/api/sms/incoming?tenant=haiec").SetVoiceUrl(kestrel.URL+"/api/voice/incoming?tenant=haiec"))
@@ -151,12 +153,12 @@ func TestInboundMessageAndCall(t *testing.T) {
 
 	var m sandbox.Message
 	r.call("POST", "/_sandbox/messages", `{"to":"`+haiec+`","from":"+16175550123","body":"Are you open? ✓"}`, 201, &m)
-	if m.Webhook.Status != 200 || m.Webhook.Body != "<Response><Say>Hello</Say></Response>" || m.Status != "received" {
+	if m.Webhook.Status != 200 || m.Webhook.Body != greeting || m.Status != "received" {
 		t.Errorf("message: %+v %+v", m, m.Webhook)
 	}
 	var c sandbox.Call
-	r.call("POST", "/_sandbox/calls", `{"to":"`+haiec+`","from":"+16175550123","say":["Hello"],"hangup_after_ms":500}`, 201, &c)
-	if c.TwiML != "<Response><Say>Hello</Say></Response>" || c.Status != "in-progress" || c.NumberSID != *n.Sid {
+	r.call("POST", "/_sandbox/calls", `{"to":"`+haiec+`","from":"+16175550123","say":["Hello"],"hangup_after_ms":60000}`, 201, &c)
+	if c.TwiML != greeting || c.Status != "in-progress" || c.NumberSID != *n.Sid {
 		t.Errorf("call: %+v", c)
 	}
 	got := received()

@@ -6,9 +6,12 @@
 package sandbox
 
 import (
+	"cmp"
+	"context"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,6 +40,10 @@ type Options struct {
 	Now func() time.Time
 	// Seed makes the numbers on offer and the SIDs: the same seed gives the same ones.
 	Seed uint64
+	// Speed plays calls faster than a phone line: 2 is twice as fast. 0 is 1.
+	Speed float64
+	// URL is where vendors' clients reach the sandbox, for the URLs that it gives away; by default as the first request did.
+	URL string
 	// WebhookClient delivers webhooks. The default reaches loopback addresses only and resolves *.localhost itself.
 	WebhookClient *http.Client
 }
@@ -52,8 +59,13 @@ type Sandbox struct {
 	market   *market
 	page     page
 	handler  http.Handler
+	speed    float64
+	base     atomic.Value // string: scheme and host of the URLs that are given away
 	closing  chan struct{}
 	close    sync.Once
+	life     context.Context // of everything that runs by itself
+	kill     context.CancelFunc
+	calls    sync.WaitGroup // what runs by itself
 
 	mu       sync.Mutex
 	state    state
@@ -61,6 +73,10 @@ type Sandbox struct {
 	inFlight map[string]bool // Resend idempotency keys being worked on
 	faults   []*Fault
 	requests []Request
+	legs     map[string]*leg // calls that go on, by SID
+	rooms    map[string]*room
+	phones   map[string]Phone
+	media    []recorded
 }
 
 // New is Open for options that cannot fail: without a StateFile it never does; with a bad one it panics.
@@ -86,7 +102,13 @@ func Open(o Options) (*Sandbox, error) {
 		page:       newPage(),
 		closing:    make(chan struct{}),
 		inFlight:   map[string]bool{},
+		speed:      cmp.Or(o.Speed, 1),
+		legs:       map[string]*leg{},
+		rooms:      map[string]*room{},
+		phones:     map[string]Phone{},
 	}
+	s.life, s.kill = context.WithCancel(context.Background())
+	s.base.Store(o.URL)
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -111,14 +133,35 @@ func Open(o Options) (*Sandbox, error) {
 }
 
 // ServeHTTP implements http.Handler.
-func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.base.CompareAndSwap("", "http://"+r.Host)
+	s.handler.ServeHTTP(w, r)
+}
 
-// Close ends requests that wait in a fault's delay and closes the state file.
+// Close ends calls and requests that wait, and closes the state file. No webhook is sent any more.
 func (s *Sandbox) Close() error {
-	s.close.Do(func() { close(s.closing) })
+	s.close.Do(func() {
+		close(s.closing)
+		s.mu.Lock()
+		s.kill()
+		s.mu.Unlock()
+	})
+	s.calls.Wait()
+	s.webhooks.CloseIdleConnections()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.file.close()
+}
+
+// spawn runs fn by itself, unless the sandbox is closed.
+func (s *Sandbox) spawn(fn func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.Err() != nil {
+		return false
+	}
+	s.calls.Go(fn)
+	return true
 }
 
 func (s *Sandbox) routes() http.Handler {
@@ -142,6 +185,14 @@ func (s *Sandbox) routes() http.Handler {
 	twilio("POST "+account+"/Calls.json", s.createCall)
 	twilio("GET "+account+"/Calls/{file}", s.fetchCall)
 	twilio("POST "+account+"/Calls/{file}", s.updateCall)
+	twilio("GET "+account+"/Calls/{call}/Recordings.json", s.listRecordings)
+	twilio("POST "+account+"/Calls/{call}/Recordings.json", s.createRecording)
+	twilio("GET "+account+"/Calls/{call}/Recordings/{file}", s.fetchRecording)
+	twilio("POST "+account+"/Calls/{call}/Recordings/{file}", s.updateRecording)
+	twilio("DELETE "+account+"/Calls/{call}/Recordings/{file}", s.deleteRecording)
+	twilio("GET "+account+"/Recordings.json", s.listRecordings)
+	twilio("GET "+account+"/Recordings/{file}", s.fetchRecordingFile)
+	twilio("DELETE "+account+"/Recordings/{file}", s.deleteRecording)
 	twilio("/2010-04-01/", s.noSuchResource)
 
 	resend := func(pattern string, h resendHandler) { mux.Handle(pattern, s.vendor("resend", s.resend(h))) }
@@ -161,6 +212,12 @@ func (s *Sandbox) routes() http.Handler {
 	control("POST /_sandbox/messages", s.controlReceiveMessage)
 	control("GET /_sandbox/calls", s.controlCalls)
 	control("POST /_sandbox/calls", s.controlReceiveCall)
+	control("GET /_sandbox/calls/{sid}", s.controlCall)
+	control("POST /_sandbox/calls/{sid}/say", s.controlSay)
+	control("POST /_sandbox/calls/{sid}/digits", s.controlDigits)
+	control("POST /_sandbox/calls/{sid}/hangup", s.controlHangUp)
+	control("GET /_sandbox/phones", s.controlPhones)
+	control("POST /_sandbox/phones/{number}", s.controlSetPhone)
 	control("GET /_sandbox/faults", s.controlFaults)
 	control("POST /_sandbox/faults", s.controlAddFault)
 	control("DELETE /_sandbox/faults", s.controlClearFaults)

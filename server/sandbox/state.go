@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,24 +13,26 @@ import (
 
 // state is everything that survives a restart, oldest first. It changes only through apply.
 type state struct {
-	Serial   uint64 // counts everything ever made, so that no SID is given twice, not even after a reset
-	Numbers  []Number
-	Emails   []Email
-	Messages []Message
-	Calls    []Call
-	Keys     []idempotencyKey
+	Serial     uint64 // counts everything ever made, so that no SID is given twice, not even after a reset
+	Numbers    []Number
+	Emails     []Email
+	Messages   []Message
+	Calls      []Call
+	Recordings []Recording
+	Keys       []idempotencyKey
 }
 
 // entry is one change: a line of the state file. What it holds happens together or not at all.
 type entry struct {
-	Serial   uint64          `json:"serial"`
-	Number   *Number         `json:"number,omitempty"`
-	Released string          `json:"released,omitempty"` // SID of a number given back
-	Emails   []Email         `json:"emails,omitempty"`
-	Key      *idempotencyKey `json:"key,omitempty"`
-	Message  *Message        `json:"message,omitempty"`
-	Call     *Call           `json:"call,omitempty"`
-	Reset    bool            `json:"reset,omitempty"`
+	Serial    uint64          `json:"serial"`
+	Number    *Number         `json:"number,omitempty"`
+	Released  string          `json:"released,omitempty"` // SID of a number given back
+	Emails    []Email         `json:"emails,omitempty"`
+	Key       *idempotencyKey `json:"key,omitempty"`
+	Message   *Message        `json:"message,omitempty"`
+	Call      *Call           `json:"call,omitempty"`
+	Recording *Recording      `json:"recording,omitempty"`
+	Reset     bool            `json:"reset,omitempty"`
 }
 
 func (st *state) apply(e entry) {
@@ -52,6 +55,9 @@ func (st *state) apply(e entry) {
 	}
 	if e.Call != nil {
 		st.Calls = put(st.Calls, *e.Call, func(c Call) bool { return c.SID == e.Call.SID })
+	}
+	if e.Recording != nil {
+		st.Recordings = put(st.Recordings, *e.Recording, func(r Recording) bool { return r.SID == e.Recording.SID })
 	}
 }
 
@@ -90,6 +96,13 @@ func (s *Sandbox) commit(e entry) error {
 	}
 	s.state.apply(e)
 	return nil
+}
+
+// save is commit for those who have nobody to tell of an error. s.mu must be held.
+func (s *Sandbox) save(e entry) {
+	if err := s.commit(e); err != nil && s.life.Err() == nil {
+		slog.Error("sandbox", "error", err)
+	}
 }
 
 const stateHeader = `{"kestrel_sandbox":1}`
@@ -184,6 +197,9 @@ func (f *stateFile) rewrite(st *state) error {
 	}
 	for i := range st.Calls {
 		write(entry{Call: &st.Calls[i]})
+	}
+	for i := range st.Recordings {
+		write(entry{Recording: &st.Recordings[i]})
 	}
 	if err := w.Flush(); err != nil {
 		temp.Close()

@@ -53,9 +53,21 @@ func (s *Sandbox) twilio(h twilioHandler) http.Handler {
 		case body == nil:
 			w.WriteHeader(status)
 		default:
+			if file, is := body.(media); is {
+				w.Header().Set("Content-Type", file.kind)
+				w.WriteHeader(status)
+				_, _ = w.Write(file.content)
+				return
+			}
 			writeJSON(w, status, body)
 		}
 	})
+}
+
+// media is an answer that is not JSON.
+type media struct {
+	kind    string
+	content []byte
 }
 
 func writeTwilioError(w http.ResponseWriter, e *twilioError) {
@@ -116,6 +128,7 @@ func (s *Sandbox) fetchAccount(r *http.Request) (int, any, error) {
 			"available_phone_numbers": s.accountURI("/AvailablePhoneNumbers.json"),
 			"calls":                   s.accountURI("/Calls.json"),
 			"incoming_phone_numbers":  s.accountURI("/IncomingPhoneNumbers.json"),
+			"recordings":              s.accountURI("/Recordings.json"),
 			"messages":                s.accountURI("/Messages.json"),
 		},
 	}, nil

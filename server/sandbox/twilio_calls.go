@@ -5,36 +5,62 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// Call is a phone call: placed through the API, or rung by POST /_sandbox/calls. Nothing is spoken: it is a record only.
-type Call struct {
-	SID       string     `json:"sid"`
-	Direction string     `json:"direction"` // inbound or outbound-api
-	From      string     `json:"from"`
-	To        string     `json:"to"`
-	Status    string     `json:"status"`
-	NumberSID string     `json:"phone_number_sid,omitempty"`
-	URL       string     `json:"url,omitempty"`     // where an outbound call gets its TwiML
-	TwiML     string     `json:"twiml,omitempty"`   // what the call is to do, as far as known
-	Webhook   *Webhook   `json:"webhook,omitempty"` // what the number's voice_url answered, inbound only
-	CreatedAt time.Time  `json:"created_at"`
-	EndedAt   *time.Time `json:"ended_at,omitempty"`
-}
-
-// Calls lists every call, newest first.
+// Calls lists every call, newest first, those that go on as they are now.
 func (s *Sandbox) Calls() []Call {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return newestFirst(s.state.Calls)
+	all := newestFirst(s.state.Calls)
+	live := make(map[string]*leg, len(s.legs))
+	for sid, l := range s.legs {
+		live[sid] = l
+	}
+	s.mu.Unlock()
+	for i := range all {
+		if l := live[all[i].SID]; l != nil {
+			all[i] = l.record()
+		}
+	}
+	return all
 }
 
+// Call is the call with this SID, as it is now.
+func (s *Sandbox) Call(sid string) (Call, bool) {
+	l, c, known := s.find(sid)
+	if l != nil {
+		c = l.record()
+	}
+	return c, known
+}
+
+// find is a call's record, and its leg while it goes on.
+func (s *Sandbox) find(sid string) (*leg, Call, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range slices.Backward(s.state.Calls) {
+		if c.SID == sid {
+			return s.legs[sid], c, true
+		}
+	}
+	return nil, Call{}, false
+}
+
+func (s *Sandbox) known(sid string) bool {
+	_, _, known := s.find(sid)
+	return known
+}
+
+// createCall places a call: the number rings as its Phone says, and whoever answers hears the TwiML.
 func (s *Sandbox) createCall(r *http.Request) (int, any, error) {
 	f := r.PostForm
 	to, from := f.Get("To"), f.Get("From")
 	number, owned := s.owned(from)
+	timeout, err := formInt(r, "Timeout", 60, 0, 600)
 	switch {
+	case err != nil:
+		return 0, nil, err
 	case to == "":
 		return 0, nil, &twilioError{400, 21201, "No 'To' number is specified"}
 	case from == "":
@@ -48,67 +74,102 @@ func (s *Sandbox) createCall(r *http.Request) (int, any, error) {
 	case !owned:
 		return 0, nil, &twilioError{400, 21210, "The source phone number provided, " + from + ", is not yet verified for your account."}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := Call{
-		SID: "CA" + s.nextHex("call"), Direction: "outbound-api", From: from, To: to, Status: "queued", NumberSID: number.SID,
-		URL: f.Get("Url"), TwiML: f.Get("Twiml"), CreatedAt: s.now().UTC(),
+	phone := s.phone(to)
+	if _, ours := s.owned(to); ours {
+		phone = Phone{Answers: AnswersFailed}
 	}
-	return 201, s.callResource(c), s.commit(entry{Call: &c})
+	l, err := s.open(Call{
+		Direction: "outbound-api", From: from, To: to, Status: "queued", NumberSID: number.SID, URL: f.Get("Url"), TwiML: f.Get("Twiml"),
+	}, Number{VoiceFallbackURL: f.Get("FallbackUrl"), VoiceFallbackMethod: or(f.Get("FallbackMethod"), http.MethodPost)}, phone.person(false), s.speed)
+	if err != nil {
+		return 0, nil, err
+	}
+	l.report = callReport{
+		url: f.Get("StatusCallback"), method: or(f.Get("StatusCallbackMethod"), http.MethodPost),
+		events: words(or(strings.Join(f["StatusCallbackEvent"], " "), "completed")),
+	}
+	placed := l.record()
+	first := &document{purpose: "voice", url: f.Get("Url"), method: f.Get("Method"), twiml: f.Get("Twiml")}
+	l.redirect = nil
+	s.spawn(func() { l.place(first, phone, time.Duration(timeout)*time.Second) })
+	return 201, s.callResource(placed), nil
+}
+
+// place rings, performs what was asked for (or what POST Calls/{sid} replaced it by meanwhile) and hangs up.
+func (l *leg) place(first *document, phone Phone, timeout time.Duration) {
+	defer l.close()
+	if !l.pickUp(l.ctx, phone, timeout) {
+		return
+	}
+	l.mu.Lock()
+	if l.redirect != nil {
+		first, l.redirect = l.redirect, nil
+	}
+	l.mu.Unlock()
+	if l.perform(first) {
+		l.end(EndTwiML, "")
+	}
 }
 
 func (s *Sandbox) listCalls(r *http.Request) (int, any, error) {
 	q := r.Form
 	matching := slices.DeleteFunc(s.Calls(), func(c Call) bool {
 		return q.Get("To") != "" && c.To != q.Get("To") || q.Get("From") != "" && c.From != q.Get("From") ||
-			q.Get("Status") != "" && c.Status != q.Get("Status") || q.Get("ParentCallSid") != "" ||
-			!inTimes(c.CreatedAt, r, "StartTime")
+			q.Get("Status") != "" && c.Status != q.Get("Status") || q.Get("ParentCallSid") != "" && c.ParentSID != q.Get("ParentCallSid") ||
+			!inTimes(c.CreatedAt, r, "StartTime") || c.EndedAt != nil && !inTimes(*c.EndedAt, r, "EndTime")
 	})
 	return twilioPage(r, "calls", matching, s.callResource)
 }
 
-// callAt finds the call that the path names. s.mu must be held.
-func (s *Sandbox) callAt(r *http.Request) (Call, error) {
-	for _, c := range slices.Backward(s.state.Calls) {
-		if c.SID == fileSID(r) {
-			return c, nil
-		}
+// legAt is the call that the path names: its leg if it goes on, and its record.
+func (s *Sandbox) legAt(sid string, r *http.Request) (*leg, Call, error) {
+	l, c, known := s.find(sid)
+	if !known {
+		return nil, c, notFound(r)
 	}
-	return Call{}, notFound(r)
+	if l != nil {
+		c = l.record()
+	}
+	return l, c, nil
 }
 
 func (s *Sandbox) fetchCall(r *http.Request) (int, any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, err := s.callAt(r)
+	_, c, err := s.legAt(fileSID(r), r)
 	return 200, s.callResource(c), err
 }
 
 // updateCall takes Status (completed, or canceled before it is answered) or new instructions by Url or Twiml.
 func (s *Sandbox) updateCall(r *http.Request) (int, any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, err := s.callAt(r)
+	l, c, err := s.legAt(fileSID(r), r)
 	if err != nil {
 		return 0, nil, err
 	}
-	if c.EndedAt != nil {
+	if l == nil || c.over() {
 		return 0, nil, &twilioError{400, 21220, "Call is not in-progress. Cannot redirect."}
 	}
 	f := r.PostForm
 	switch status := f.Get("Status"); status {
 	case "":
-		c.URL, c.TwiML = or(f.Get("Url"), c.URL), or(f.Get("Twiml"), c.TwiML)
+		instead := &document{purpose: "action", url: f.Get("Url"), method: f.Get("Method"), twiml: f.Get("Twiml")}
+		if instead.url == "" && instead.twiml == "" {
+			return 0, nil, &twilioError{400, 21205, "Url parameter is required."}
+		}
+		l.step("redirect", or(instead.url, "TwiML"))
+		if l.transfer(instead) {
+			break
+		}
+		l.mu.Lock()
+		l.redirect = instead // not answered yet: it begins with this
+		l.mu.Unlock()
 	case "completed", "canceled":
-		if status == "canceled" && c.Status == "in-progress" {
+		if status == "canceled" && c.AnswerAt != nil {
 			return 0, nil, &twilioError{400, 21220, "A call in progress cannot be canceled."}
 		}
-		now := s.now().UTC()
-		c.Status, c.EndedAt = status, &now
+		l.end(EndAPI, status)
 	default:
 		return 0, nil, &twilioError{400, 20001, "Status must be completed or canceled"}
 	}
-	return 200, s.callResource(c), s.commit(entry{Call: &c})
+	return 200, s.callResource(l.record()), nil
 }
 
 func (s *Sandbox) callResource(c Call) map[string]any {
@@ -118,12 +179,15 @@ func (s *Sandbox) callResource(c Call) map[string]any {
 	if c.Status != "queued" && c.Status != "ringing" && c.Status != "canceled" {
 		started = twilioTime(c.CreatedAt)
 	}
+	if c.AnswerAt != nil {
+		updated = *c.AnswerAt
+	}
 	if c.EndedAt != nil {
 		updated = *c.EndedAt
-		duration = strconv.Itoa(int(updated.Sub(c.CreatedAt).Seconds()))
+		duration = strconv.Itoa(c.DurationS)
 	}
 	return map[string]any{
-		"sid": c.SID, "account_sid": s.accountSID, "parent_call_sid": nil, "phone_number_sid": orNull(c.NumberSID),
+		"sid": c.SID, "account_sid": s.accountSID, "parent_call_sid": orNull(c.ParentSID), "phone_number_sid": orNull(c.NumberSID),
 		"direction": c.Direction, "status": c.Status, "from": c.From, "from_formatted": formatted(c.From), "to": c.To, "to_formatted": formatted(c.To),
 		"date_created": twilioTime(c.CreatedAt), "date_updated": twilioTime(updated),
 		"start_time": started, "end_time": optionalTime(c.EndedAt), "duration": duration, "queue_time": "0",

@@ -164,6 +164,13 @@ func (s *Sandbox) journal(r Request) {
 	s.requests = capped(append(s.requests, r))
 }
 
+// newSID is a SID with this prefix that was not given before.
+func (s *Sandbox) newSID(prefix string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return prefix + s.nextHex(prefix)
+}
+
 // nextHex gives 32 hexadecimal digits that this sandbox has not given before. s.mu must be held.
 func (s *Sandbox) nextHex(kind string) string {
 	s.state.Serial++

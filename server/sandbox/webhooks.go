@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +28,8 @@ type Webhook struct {
 	Error       string `json:"error,omitempty"`
 }
 
+var errNoWebhook = errors.New("the number has no webhook for this")
+
 // deliver sends a webhook signed as Twilio signs it. A receiver that is absent or fails is told in the result.
 func (s *Sandbox) deliver(ctx context.Context, method, target string, form url.Values) *Webhook {
 	hook := &Webhook{URL: target}
@@ -35,7 +38,7 @@ func (s *Sandbox) deliver(ctx context.Context, method, target string, form url.V
 		return hook
 	}
 	if target == "" {
-		return fail(fmt.Errorf("the number has no webhook for this"))
+		return fail(errNoWebhook)
 	}
 	signed, body := form, io.Reader(strings.NewReader(form.Encode()))
 	if method == http.MethodGet {

@@ -1,0 +1,286 @@
+package sandbox
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// dialled is a party that Dial rings.
+type dialled struct {
+	*leg
+	whisper *document
+	asked   chan struct{} // closed once it has answered and accepted, or will not
+	yes     bool          // valid after asked
+}
+
+// dial connects the caller to a number, the first of several to accept, or a conference.
+func (l *leg) dial(ctx context.Context, v element) (*document, *CallError) {
+	if room, given := v.child("Conference"); given {
+		return l.conference(ctx, v, room)
+	}
+	var parties []*dialled
+	numbers := v.Children
+	if v.Text != "" {
+		numbers = append(numbers, element{Name: "Number", Text: v.Text})
+	}
+	limit := time.Duration(v.number("timeout", 30)) * time.Second
+	for _, n := range numbers {
+		d, failed := l.dialOne(ctx, v, n, limit)
+		if failed != nil {
+			return nil, failed
+		}
+		parties = append(parties, d)
+	}
+	if len(parties) == 0 {
+		return nil, &CallError{Code: 13214, Message: "Dial: nobody to call"}
+	}
+	connected := firstToAccept(ctx, parties)
+	for _, d := range parties {
+		if d != connected {
+			d.cancel()
+		}
+	}
+	fields := url.Values{}
+	if connected == nil {
+		for _, d := range parties {
+			<-d.over
+		}
+		ended := parties[0].record()
+		status := ended.Status
+		if status == "completed" { // it was answered, but hung up before it was connected
+			status = "no-answer"
+		}
+		fields = url.Values{"DialCallSid": {ended.SID}, "DialCallStatus": {status}, "DialBridged": {"false"}}
+	} else {
+		l.answer()
+		recording := l.bridge(ctx, v, connected.leg)
+		connected.end(EndOtherHungUp, "")
+		<-connected.over
+		ended := connected.record()
+		fields = url.Values{
+			"DialCallSid": {ended.SID}, "DialCallStatus": {"completed"}, "DialBridged": {"true"}, "DialCallDuration": {strconv.Itoa(ended.DurationS)},
+		}
+		if recording != "" {
+			fields.Set("RecordingSid", recording)
+			fields.Set("RecordingUrl", l.s.recordingURL(recording))
+		}
+	}
+	l.step("Dial", "ended: "+fields.Get("DialCallStatus"))
+	return l.afterDial(ctx, v, fields)
+}
+
+// afterDial is the action's document, which is asked for even when the caller is gone.
+func (l *leg) afterDial(ctx context.Context, v element, fields url.Values) (*document, *CallError) {
+	if v.attr("action", "") == "" {
+		return nil, nil
+	}
+	next := &document{purpose: "action", url: v.attr("action", ""), method: v.attr("method", ""), fields: fields}
+	if ctx.Err() == nil {
+		return next, nil
+	}
+	if l.record().over() {
+		l.askInVain(next)
+	}
+	return nil, nil
+}
+
+func (l *leg) dialOne(ctx context.Context, v, n element, limit time.Duration) (*dialled, *CallError) {
+	if !e164(n.Text) {
+		return nil, &CallError{Code: 13223, Message: "Dial: Invalid phone number format: " + n.Text}
+	}
+	_, ours := l.s.owned(n.Text)
+	phone := l.s.phone(n.Text)
+	if ours {
+		phone = Phone{Answers: AnswersFailed} // a call to oneself would go round for ever
+	}
+	me := l.record()
+	child, err := l.s.open(Call{
+		ParentSID: me.SID, Direction: "outbound-dial", From: v.attr("callerId", me.From), To: n.Text, Status: "queued",
+	}, Number{}, phone.person(n.attr("url", "") != ""), l.speed)
+	if err != nil {
+		return nil, &CallError{Code: 13000, Message: err.Error()}
+	}
+	child.report = callReport{url: n.attr("statusCallback", ""), method: n.attr("statusCallbackMethod", http.MethodPost), events: words(n.attr("statusCallbackEvent", "completed"))}
+	if child.report.url != "" {
+		child.report.url = l.absolute(child.report.url)
+	}
+	d := &dialled{leg: child, asked: make(chan struct{})}
+	if u := n.attr("url", ""); u != "" {
+		d.whisper = &document{purpose: "whisper", url: l.absolute(u), method: n.attr("method", "")}
+	}
+	l.step("Dial", "rings "+n.Text)
+	if !l.s.spawn(func() { d.ringUp(ctx, phone, limit) }) {
+		child.close()
+		close(d.asked)
+	}
+	return d, nil
+}
+
+// ringUp rings a dialled phone, whispers to whoever answers, and then waits for the call to end.
+func (d *dialled) ringUp(ctx context.Context, phone Phone, limit time.Duration) {
+	defer d.close()
+	accepted := d.pickUp(ctx, phone, limit) && (d.whisper == nil || d.perform(d.whisper))
+	d.yes = accepted
+	close(d.asked)
+	if accepted {
+		d.wait(phone)
+	}
+	d.end(EndOtherHungUp, "")
+}
+
+// cancel ends a call that is not wanted any more.
+func (d *dialled) cancel() {
+	if d.record().AnswerAt == nil {
+		d.end(EndOtherHungUp, "canceled")
+		return
+	}
+	d.end(EndOtherHungUp, "")
+}
+
+// pickUp rings until phone answers, and reports whether it did within limit, before ctx or the call ended.
+func (l *leg) pickUp(ctx context.Context, phone Phone, limit time.Duration) bool {
+	l.progress("initiated")
+	l.ring("ringing", "ringing")
+	after := time.Duration(phone.AnswersAfterMS) * time.Millisecond
+	ringing, cancel := context.WithCancel(l.ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	switch phone.Answers {
+	case AnswersBusy, AnswersFailed:
+		if l.ringOn(ringing, after) {
+			l.end(EndNotAnswered, string(phone.Answers))
+		}
+	case AnswersNever:
+		if l.ringOn(ringing, limit) {
+			l.end(EndNotAnswered, "no-answer")
+		}
+	default:
+		switch {
+		case after >= limit:
+			if l.ringOn(ringing, limit) {
+				l.end(EndNotAnswered, "no-answer")
+			}
+		case l.ringOn(ringing, after):
+			l.answer()
+			return l.ctx.Err() == nil
+		}
+	}
+	if ringing.Err() != nil {
+		l.end(EndOtherHungUp, "canceled")
+	}
+	return false
+}
+
+// wait lets a connected call run until it ends, or its person has had enough.
+func (l *leg) wait(phone Phone) {
+	limit := maxCall
+	if phone.HangupAfterMS > 0 {
+		limit = time.Duration(phone.HangupAfterMS) * time.Millisecond
+	}
+	if l.ringOn(l.ctx, limit) {
+		l.end(EndPartyHungUp, "")
+	}
+}
+
+// firstToAccept waits for one party to accept, all to decline, or the caller to go.
+func firstToAccept(ctx context.Context, parties []*dialled) *dialled {
+	asked := make(chan *dialled, len(parties))
+	for _, d := range parties {
+		go func() { <-d.asked; asked <- d }()
+	}
+	for range parties {
+		select {
+		case d := <-asked:
+			if d.yes {
+				return d
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
+// bridge lets two parties talk until one hangs up, ctx ends or the time is up. It returns the recording's SID, if one was
+// asked for.
+func (l *leg) bridge(ctx context.Context, v element, other *leg) string {
+	var recording string
+	if mode := v.attr("record", "do-not-record"); mode != "do-not-record" && mode != "false" {
+		channels := 1
+		if mode == "record-from-answer-dual" || mode == "record-from-ringing-dual" {
+			channels = 2
+		}
+		t := l.s.newTape(l, "DialVerb", channels, recordingCallback(v))
+		recording = t.sid
+		l.tap(t)
+		defer func() { l.untap(t); l.s.finishRecording(l, t) }()
+	}
+	near, far := newBridge()
+	near.star = v.attr("hangupOnStar", "") == "true"
+	other.connect(far)
+	defer other.connect(nil)
+	talking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if limit := v.number("timeLimit", 0); limit > 0 {
+		t := time.AfterFunc(time.Duration(float64(limit)*float64(time.Second)/l.speed), cancel)
+		defer t.Stop()
+	}
+	defer context.AfterFunc(other.ctx, cancel)()
+	l.run(talking, near, near.done)
+	return recording
+}
+
+// bridgeEnd is one end of a bridge between two calls, each of which has its own pace.
+type bridgeEnd struct {
+	star bool // the star key ends it
+	done chan struct{}
+	once *sync.Once
+	mine *audioQueue // what this end said
+	them *audioQueue
+}
+
+func newBridge() (near, far *bridgeEnd) {
+	a, b, done, once := &audioQueue{}, &audioQueue{}, make(chan struct{}), &sync.Once{}
+	return &bridgeEnd{done: done, once: once, mine: a, them: b}, &bridgeEnd{done: done, once: once, mine: b, them: a}
+}
+
+func (e *bridgeEnd) frame(in []byte) []byte {
+	e.mine.put(in)
+	return e.them.take()
+}
+
+func (e *bridgeEnd) digit(d byte) {
+	if e.star && d == '*' {
+		e.once.Do(func() { close(e.done) })
+	}
+}
+
+// audioQueue holds what one party has said and another has not heard yet, a second at most.
+type audioQueue struct {
+	mu    sync.Mutex
+	audio []byte
+}
+
+func (q *audioQueue) put(frame []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.audio = append(q.audio, frame...)
+	if late := len(q.audio) - sampleRate; late > 0 {
+		q.audio = q.audio[late:]
+	}
+}
+
+func (q *audioQueue) take() []byte {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.audio) < frameBytes {
+		return nil
+	}
+	out := q.audio[:frameBytes:frameBytes]
+	q.audio = q.audio[frameBytes:]
+	return out
+}
