@@ -35,19 +35,29 @@ func (s *Storage) Download(ctx context.Context, bucket, path string) (io.ReadClo
 	return resp.Body, true, nil
 }
 
-// SignedURL is where anybody can read the object for as long as life, saved under name. It is a secret until then.
+// ErrNoObject is said of files that are not there.
+var ErrNoObject = errors.New("no such object")
+
+// SignedURL is where anybody can read the object for as long as life: saved under name, or shown if that is empty. It is
+// a secret until then. A file that is not there is ErrNoObject.
 func (s *Storage) SignedURL(ctx context.Context, bucket, path, name string, life time.Duration) (string, error) {
 	var answer struct {
 		SignedURL string `json:"signedURL"`
 	}
 	err := s.ask(ctx, http.MethodPost, "/object/sign/"+escape(bucket+"/"+path), map[string]int64{"expiresIn": int64(life / time.Second)}, &answer)
+	if notThere(err) {
+		return "", ErrNoObject
+	}
 	if err != nil {
 		return "", err
 	}
 	if !strings.HasPrefix(answer.SignedURL, "/") {
 		return "", serviceError("Storage", http.StatusBadGateway, "")
 	}
-	return s.url + answer.SignedURL + "&download=" + url.QueryEscape(name), nil
+	if name != "" {
+		answer.SignedURL += "&download=" + url.QueryEscape(name)
+	}
+	return s.url + answer.SignedURL, nil
 }
 
 // Remove deletes objects; those that are gone already are removed.

@@ -9,6 +9,7 @@ import (
 // routes is the whole surface. Each path works with and without a slash at its end.
 func (a *API) routes() {
 	created, accepted := status(http.StatusCreated), status(http.StatusAccepted)
+	callAnswers := answers[list[Call]](a, "text/csv", "id,started_at,ended_at\n")
 	activityAnswers := answers[list[Activity]](a, "text/csv", "id,created_at,tenant_id\n")
 
 	// Platform admins, at admin. and api.
@@ -32,6 +33,9 @@ func (a *API) routes() {
 	add(a, "POST /api/admin/tenants/{id}/usage/reset", platform, "resetUsage", resetUsageDoc, a.resetUsage)
 	add(a, "GET /api/admin/tenants/{id}/stats", platform, "getTenantStats", tenantStatsDoc, a.tenantStats)
 	add(a, "GET /api/admin/tenants/{id}/activity", platform, "listTenantActivity", tenantActivityDoc, a.listTenantActivity, activityAnswers)
+	add(a, "GET /api/admin/tenants/{id}/calls", platform, "listTenantCalls", tenantCallsDoc, a.listTenantCalls, callAnswers)
+	add(a, "GET /api/admin/tenants/{id}/calls/{call_id}", platform, "getTenantCall", getCallDoc, a.getTenantCall)
+	add(a, "GET /api/admin/tenants/{id}/calls/{call_id}/recording", platform, "getTenantRecording", getRecordingDoc, a.getTenantRecording, status(http.StatusFound))
 	add(a, "GET /api/admin/tenants/{id}/notes", platform, "listNotes", listNotesDoc, a.listNotes)
 	add(a, "POST /api/admin/tenants/{id}/notes", platform, "createNote", createNoteDoc, a.createNote, created)
 	add(a, "PATCH /api/admin/tenants/{id}/notes/{note_id}", platform, "patchNote", patchNoteDoc, a.patchNote)
@@ -109,7 +113,10 @@ func (a *API) routes() {
 	add(a, "POST /api/tenant/api-keys", tenant(edge.WriteKeys), "createKey", createOwnKeyDoc, a.createOwnKey, created, secret)
 	add(a, "DELETE /api/tenant/api-keys/{key_id}", tenant(edge.WriteKeys), "revokeKey", revokeOwnKeyDoc, a.revokeOwnKey)
 	add(a, "GET /api/tenant/activity", tenant(edge.ReadActivity), "listOwnActivity", ownActivityDoc, a.listOwnActivity, activityAnswers)
-	add(a, "GET /api/tenant/calls", tenant(edge.ReadWork), "listCalls", listCallsDoc, a.listCalls)
+	add(a, "GET /api/tenant/calls", tenant(edge.ReadWork), "listCalls", listCallsDoc, a.listCalls, callAnswers)
+	add(a, "GET /api/tenant/calls/{id}", tenant(edge.ReadWork), "getCall", getCallDoc, a.getCall)
+	add(a, "GET /api/tenant/calls/{id}/recording", tenant(edge.ReadWork), "getRecording", getRecordingDoc, a.getRecording, status(http.StatusFound))
+	add(a, "GET /api/tenant/analytics", tenant(edge.ReadWork), "getAnalytics", analyticsDoc, a.analytics)
 	add(a, "GET /api/tenant/appointments", tenant(edge.ReadWork), "listAppointments", listAppointmentsDoc, a.listAppointments)
 	add(a, "GET /api/tenant/messages", tenant(edge.ReadWork), "listMessages", listMessagesDoc, a.listMessages)
 	add(a, "GET /api/tenant/contacts", tenant(edge.ReadWork), "listContacts", listContactsDoc, a.listContacts)

@@ -9,38 +9,6 @@ import (
 	"kestrel.ai/supabase/db"
 )
 
-// Call is a call the receptionist took.
-type Call struct {
-	ID              uuid.UUID  `json:"id" format:"uuid"`
-	Direction       string     `json:"direction" enum:"inbound,outbound"`
-	FromNumber      *string    `json:"from_number" example:"+16175551234"`
-	ToNumber        *string    `json:"to_number" example:"+18573825169"`
-	Status          string     `json:"status" example:"completed" doc:"Twilio's"`
-	StartedAt       time.Time  `json:"started_at"`
-	EndedAt         *time.Time `json:"ended_at"`
-	DurationSeconds int32      `json:"duration_seconds" example:"93"`
-	AgentSeconds    int32      `json:"agent_seconds" example:"88" doc:"With the receptionist"`
-	Outcome         *string    `json:"outcome" example:"booked"`
-	Summary         *string    `json:"summary" example:"Furnace makes noise; booked for Tuesday at 9."`
-	Sentiment       *string    `json:"sentiment" example:"positive"`
-	IsTest          bool       `json:"is_test" example:"false"`
-	IsBlocked       bool       `json:"is_blocked" example:"false"`
-	ContactID       *uuid.UUID `json:"contact_id" nullable:"true"`
-	HasRecording    bool       `json:"has_recording"`
-}
-
-const listCallsDoc doc = `List calls
-Newest first.`
-
-func (a *API) listCalls(ctx context.Context, in *PageInput) (*listOutput[Call], error) {
-	c, err := in.after(newest())
-	if err != nil {
-		return nil, err
-	}
-	rows, err := a.query(ctx).ListCalls(ctx, db.ListCallsParams{TenantID: tenantOf(ctx), BeforeAt: c.At, Before: c.ID, MaxRows: in.rows()})
-	return paged(*in, rows, func(r db.ListCallsRow) Call { return Call(r) }, func(r db.ListCallsRow) cursor { return cursor{At: r.StartedAt, ID: r.ID} }), err
-}
-
 // Appointment is a booking.
 type Appointment struct {
 	ID            uuid.UUID  `json:"id" format:"uuid"`

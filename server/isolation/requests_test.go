@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"kestrel.ai/jobs"
 	"kestrel.ai/server/api/apitest"
 	"kestrel.ai/server/sandbox"
 )
@@ -19,6 +20,7 @@ type subject struct {
 	member, key, job, failed, email uuid.UUID
 	staff, bulk, note, view         uuid.UUID
 	contact, export, invitation     uuid.UUID
+	call                            uuid.UUID
 	slug, phone                     string
 }
 
@@ -88,7 +90,14 @@ var requests = map[string]func(s subject) request{
 	},
 	"getTenantStats":     func(s subject) request { return request{path: of("id", s.tenant)} },
 	"listTenantActivity": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
-	"listNotes":          func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"listTenantCalls":    func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"getTenantCall": func(s subject) request {
+		return request{path: map[string]string{"id": s.tenant.String(), "call_id": s.call.String()}, mine: true}
+	},
+	"getTenantRecording": func(s subject) request {
+		return request{path: map[string]string{"id": s.tenant.String(), "call_id": s.call.String()}, prepare: recorded(s)}
+	},
+	"listNotes": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
 	"createNote": func(s subject) request {
 		return request{path: of("id", s.tenant), body: body("body", "Calls back in May"), mine: true}
 	},
@@ -214,6 +223,9 @@ var requests = map[string]func(s subject) request{
 	"revokeKey":        func(s subject) request { return request{path: of("key_id", s.key)} },
 	"listOwnActivity":  func(subject) request { return request{mine: true} },
 	"listCalls":        func(subject) request { return request{mine: true} },
+	"getCall":          func(s subject) request { return request{path: of("id", s.call), mine: true} },
+	"getRecording":     func(s subject) request { return request{path: of("id", s.call), prepare: recorded(s)} },
+	"getAnalytics":     func(subject) request { return request{mine: true} },
 	"listAppointments": func(subject) request { return request{mine: true} },
 	"listMessages":     func(subject) request { return request{mine: true} },
 	"listContacts":     func(subject) request { return request{mine: true} },
@@ -295,4 +307,16 @@ func (r request) url(op operation) string {
 		path += "?" + query
 	}
 	return path
+}
+
+// recorded puts the call's recording where its row says.
+func recorded(s subject) func(*testing.T, *apitest.World) {
+	return func(t *testing.T, w *apitest.World) {
+		if err := w.Files.EnsureBucket(t.Context(), jobs.RecordingsBucket, false); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Files.Upload(t.Context(), jobs.RecordingsBucket, s.tenant.String()+"/"+s.slug, "audio/wav", []byte("RIFF")); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -40,8 +40,10 @@ const plant = `
 with u as (select id from tenant_usage where tenant_id = $1),
   c as (insert into contacts (tenant_id, phone_number, name, email, address, notes)
         values ($1, $3 || '001', $2 || ' caller', 'caller@' || $2 || '.test', $2 || ' street', $2 || ' note') returning id),
-  l as (insert into call_logs (tenant_id, phone_number_id, contact_id, call_sid, from_number, to_number, started_at, ended_at, agent_seconds, duration_seconds, status, outcome, summary, sentiment, recording_path)
-        select $1, $4, c.id, 'CA' || $2, $3 || '001', $3 || '000', now() - interval '1 hour', now(), 30, 35, 'completed', $2 || ' outcome', $2 || ' summary', $2 || ' mood', $1::text || '/' || $2 from c returning id),
+  l as (insert into call_logs (tenant_id, phone_number_id, contact_id, call_sid, from_number, to_number, started_at, ended_at, agent_seconds, duration_seconds, status, outcome, summary, sentiment, recording_path,
+          intent, caller_name, callback_number, caller_address, follow_up, quality_score, analysed_at)
+        select $1, $4, c.id, 'CA' || $2, $3 || '001', $3 || '000', now() - interval '1 hour', now(), 30, 35, 'completed', $2 || ' outcome', $2 || ' summary', $2 || ' mood', $1::text || '/' || $2,
+          $2 || ' wish', $2 || ' caller', $3 || '005', $2 || ' street', $2 || ' next', 90, now() from c returning id),
   t as (insert into call_turns (tenant_id, call_id, position, speaker, text) select $1, l.id, 1, 'caller', $2 || ' said' from l),
   a as (insert into appointments (tenant_id, contact_id, call_id, starts_at, ends_at, service, customer_name, customer_phone, address, notes, idempotency_key)
         select $1, c.id, l.id, now() + interval '1 day', now() + interval '25 hours', $2 || ' repair', $2 || ' customer', $3 || '001', $2 || ' street', $2 || ' note', $2 from c, l),
@@ -90,6 +92,7 @@ func planted(w *apitest.World, mark, digits string) subject {
 	w.Exec(`select private.bulk_order($1, 'suspend', '{}', array[$2::uuid], false)`, s.bulk, c.ID)
 	s.note = apitest.Value[uuid.UUID](w, `select id from tenant_notes where tenant_id = $1 limit 1`, c.ID)
 	s.view = apitest.Value[uuid.UUID](w, `select id from tenant_views where tenant_id = $1 limit 1`, c.ID)
+	s.call = apitest.Value[uuid.UUID](w, `select id from call_logs where tenant_id = $1 limit 1`, c.ID)
 	s.contact = apitest.Value[uuid.UUID](w, `select id from contacts where tenant_id = $1 limit 1`, c.ID)
 	s.export = apitest.Value[uuid.UUID](w, `select id from tenant_exports where tenant_id = $1 and state = 'ready'`, c.ID)
 	s.email = apitest.Value[uuid.UUID](w, `select id from email_log where dedupe_key = 'planted:' || $1`, mark)

@@ -290,6 +290,20 @@ type CallLog struct {
 	CreatedAt time.Time `json:"created_at"`
 	// When the row was last edited.
 	UpdatedAt time.Time `json:"updated_at"`
+	// What the caller wanted, in a few words.
+	Intent *string `json:"intent"`
+	// As the caller gave it.
+	CallerName *string `json:"caller_name"`
+	// Where the caller wants to be called back, E.164.
+	CallbackNumber *string `json:"callback_number"`
+	// As the caller gave it.
+	CallerAddress *string `json:"caller_address"`
+	// What the business should do next; empty if nothing.
+	FollowUp *string `json:"follow_up"`
+	// How well the receptionist did, 0 to 100.
+	QualityScore *int16 `json:"quality_score"`
+	// When the transcript was analysed.
+	AnalysedAt *time.Time `json:"analysed_at"`
 }
 
 // Transcripts, a row per turn.

@@ -57,6 +57,7 @@ func (q *Queries) ListAgentVersions(ctx context.Context, tenantID uuid.UUID) ([]
 }
 
 const listAppointments = `-- name: ListAppointments :many
+
 select id, starts_at, ends_at, lane, status, service, customer_name, customer_phone, address, notes, contact_id, call_id, created_at, updated_at
 from appointments
 where tenant_id = $1 and (starts_at, id) < ($2::timestamptz, $3::uuid) and starts_at >= $4::timestamptz
@@ -90,6 +91,7 @@ type ListAppointmentsRow struct {
 	UpdatedAt     time.Time  `json:"updated_at"`
 }
 
+// What a tenant's people read every day. Newest first, by covering indexes; each page starts below a row.
 func (q *Queries) ListAppointments(ctx context.Context, arg ListAppointmentsParams) ([]ListAppointmentsRow, error) {
 	rows, err := q.db.Query(ctx, listAppointments,
 		arg.TenantID,
@@ -121,83 +123,6 @@ func (q *Queries) ListAppointments(ctx context.Context, arg ListAppointmentsPara
 			&i.CallID,
 			&i.CreatedAt,
 			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const listCalls = `-- name: ListCalls :many
-
-select id, direction, from_number, to_number, status, started_at, ended_at, duration_seconds, agent_seconds, outcome, summary, sentiment,
-  is_test, is_blocked, contact_id, (recording_path is not null)::boolean as has_recording
-from call_logs where tenant_id = $1 and (started_at, id) < ($2::timestamptz, $3::uuid)
-order by started_at desc, id desc limit $4
-`
-
-type ListCallsParams struct {
-	TenantID uuid.UUID `json:"tenant_id"`
-	BeforeAt time.Time `json:"before_at"`
-	Before   uuid.UUID `json:"before"`
-	MaxRows  int32     `json:"max_rows"`
-}
-
-type ListCallsRow struct {
-	ID              uuid.UUID  `json:"id"`
-	Direction       string     `json:"direction"`
-	FromNumber      *string    `json:"from_number"`
-	ToNumber        *string    `json:"to_number"`
-	Status          string     `json:"status"`
-	StartedAt       time.Time  `json:"started_at"`
-	EndedAt         *time.Time `json:"ended_at"`
-	DurationSeconds int32      `json:"duration_seconds"`
-	AgentSeconds    int32      `json:"agent_seconds"`
-	Outcome         *string    `json:"outcome"`
-	Summary         *string    `json:"summary"`
-	Sentiment       *string    `json:"sentiment"`
-	IsTest          bool       `json:"is_test"`
-	IsBlocked       bool       `json:"is_blocked"`
-	ContactID       *uuid.UUID `json:"contact_id"`
-	HasRecording    bool       `json:"has_recording"`
-}
-
-// What a tenant's people read every day. Newest first, by covering indexes; each page starts below a row.
-func (q *Queries) ListCalls(ctx context.Context, arg ListCallsParams) ([]ListCallsRow, error) {
-	rows, err := q.db.Query(ctx, listCalls,
-		arg.TenantID,
-		arg.BeforeAt,
-		arg.Before,
-		arg.MaxRows,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []ListCallsRow{}
-	for rows.Next() {
-		var i ListCallsRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Direction,
-			&i.FromNumber,
-			&i.ToNumber,
-			&i.Status,
-			&i.StartedAt,
-			&i.EndedAt,
-			&i.DurationSeconds,
-			&i.AgentSeconds,
-			&i.Outcome,
-			&i.Summary,
-			&i.Sentiment,
-			&i.IsTest,
-			&i.IsBlocked,
-			&i.ContactID,
-			&i.HasRecording,
 		); err != nil {
 			return nil, err
 		}

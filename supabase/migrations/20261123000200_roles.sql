@@ -34,6 +34,7 @@ grant usage, select on all sequences in schema river to kestrel_app;
 grant execute on all functions in schema river to kestrel_app;
 
 create extension if not exists btree_gist with schema extensions;
+create extension if not exists btree_gin with schema extensions;
 
 -- UUIDv7 (RFC 9562): 48 bits of milliseconds, then 12 bits of the microseconds within, so that keys made in one
 -- backend sort by time; Postgres 18 has it built in.

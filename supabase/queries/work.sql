@@ -1,11 +1,5 @@
 -- What a tenant's people read every day. Newest first, by covering indexes; each page starts below a row.
 
--- name: ListCalls :many
-select id, direction, from_number, to_number, status, started_at, ended_at, duration_seconds, agent_seconds, outcome, summary, sentiment,
-  is_test, is_blocked, contact_id, (recording_path is not null)::boolean as has_recording
-from call_logs where tenant_id = @tenant_id and (started_at, id) < (@before_at::timestamptz, @before::uuid)
-order by started_at desc, id desc limit @max_rows;
-
 -- name: ListAppointments :many
 select id, starts_at, ends_at, lane, status, service, customer_name, customer_phone, address, notes, contact_id, call_id, created_at, updated_at
 from appointments

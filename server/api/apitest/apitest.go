@@ -43,7 +43,8 @@ type World struct {
 	Twilio   *twilio.Client // of the sandbox
 	AuthURL  string         // of Auth, over the same database
 	Files    *supabase.Storage
-	URL      string // of a listening socket: the app under its own Host headers
+	URL      string       // of a listening socket: the app under its own Host headers
+	client   *http.Client // that shows redirects as they are
 	signer   *ecdsa.PrivateKey
 	t        testing.TB
 }
@@ -60,7 +61,7 @@ func WithoutTwilio(d *api.Deps, _ *edge.Config) {
 // New starts everything; it ends with the test. Platform admins need no second factor, limits are off.
 func New(t testing.TB, options ...Option) *World {
 	t.Helper()
-	w := &World{t: t}
+	w := &World{t: t, client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	database := supabasetest.New(t)
 	w.Admin = database.Admin
 	var err error

@@ -118,7 +118,7 @@ func (c Caller) Open(ctx context.Context, method, path string, body any) *http.R
 	for name, value := range c.Headers {
 		req.Header.Set(name, value)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := c.w.client.Do(req)
 	if err != nil {
 		c.w.t.Fatal(err)
 	}

@@ -1,0 +1,139 @@
+package api_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"kestrel.ai/jobs"
+	"kestrel.ai/server/api"
+	"kestrel.ai/server/api/apitest"
+)
+
+// aCall is a finished call with a transcript of one turn.
+func aCall(w *apitest.World, c apitest.Company, sid, at, outcome, said string) uuid.UUID {
+	return apitest.Value[uuid.UUID](w, `with l as (insert into call_logs (tenant_id, call_sid, from_number, to_number, status, started_at, duration_seconds, agent_seconds, outcome, sentiment, quality_score)
+			values ($1, $2, '+16175551234', '+18573825169', 'completed', $3::timestamptz, 60, 50, $4, 'positive', 80) returning id),
+		t as (insert into call_turns (tenant_id, call_id, position, speaker, text, started_ms) select $1, id, 1, 'caller', $5, 900 from l)
+		select id from l`, c.ID, sid, at, outcome, said)
+}
+
+func TestCalls(t *testing.T) {
+	t.Parallel()
+	w := apitest.New(t)
+	c, other := w.Company("haiec", "+18573825169"), w.Company("other", "+18573825170")
+	first := aCall(w, c, "CA1", "2026-03-02T14:30:00Z", "booked", "My furnace makes a noise")
+	aCall(w, c, "CA2", "2026-03-03T15:00:00Z", "message", "Is the noise normal? =1+1")
+	theirs := aCall(w, other, "CA3", "2026-03-02T14:30:00Z", "booked", "My furnace is loud")
+	one := "/api/tenant/calls/" + first.String()
+	run(t, []step{
+		{c.Viewer, "GET", "/api/tenant/calls", nil, 200, `"outcome":"message"`},
+		{c.Viewer, "GET", one, nil, 200, `"started_ms":900`},
+		{c.Viewer, "GET", "/api/tenant/calls/" + theirs.String(), nil, 404, "call_not_found"},
+		{c.Viewer, "GET", one + "/recording", nil, 404, "recording_not_found"},
+		{c.Viewer, "GET", "/api/tenant/calls?sentiment=angry", nil, 422, "sentiment"},
+		{c.Viewer, "GET", "/api/tenant/calls?from=yesterday", nil, 422, "from"},
+		{w.Staff("staff@kestrel.ai"), "GET", "/api/admin/tenants/" + other.ID.String() + "/calls", nil, 200, theirs.String()},
+	})
+	for query, want := range map[string]int{
+		"": 2, "?outcome=booked": 1, "?outcome=booked,message": 2, "?sentiment=negative": 0, "?number=(617)555": 2, "?number=%2B1999": 0,
+		"?q=noise": 2, "?q=furnace": 1, "?q=furnace+noise": 1, "?q=noise+-furnace": 1, "?q=%22noise+normal%22": 1, "?q=%22normal+noise%22": 0, "?q=loud": 0, "?q=%27%22%28%26": 0,
+		"?from=2026-03-03T00:00:00Z": 1, "?to=2026-03-03T00:00:00Z": 1, "?from=2026-03-03T00:00:00Z&outcome=booked": 0,
+	} {
+		if got := len(apitest.JSON[struct{ Items []api.Call }](t, c.Viewer.Do("GET", "/api/tenant/calls"+query, nil)).Items); got != want {
+			t.Errorf("%s: %d calls, want %d", query, got, want)
+		}
+	}
+	csv := c.ReadKey.Do("GET", "/api/tenant/calls?format=csv&q=noise", nil)
+	if lines := strings.Split(strings.TrimSpace(csv.Body), "\n"); csv.Status != 200 || len(lines) != 3 || !strings.HasPrefix(lines[0], "id,started_at") {
+		t.Errorf("%d %s", csv.Status, csv.Body)
+	}
+}
+
+// TestSearchNeedsTheRight holds the function that reads with more right than its caller to that caller's own.
+func TestSearchNeedsTheRight(t *testing.T) {
+	t.Parallel()
+	w := apitest.New(t)
+	c, other := w.Company("haiec", "+18573825169"), w.Company("other", "+18573825170")
+	aCall(w, other, "CA3", "2026-03-02T14:30:00Z", "booked", "My furnace is loud")
+	for name, claims := range map[string]string{"member elsewhere": `{"sub":"` + c.Owner.UserID.String() + `"}`, "member": `{"sub":"` + other.Owner.UserID.String() + `"}`} {
+		tx, err := w.Admin.Begin(t.Context())
+		must(t, err)
+		var found int
+		_, err = tx.Exec(t.Context(), `select set_config('request.jwt.claims', $1, true)`, claims)
+		must(t, err)
+		_, err = tx.Exec(t.Context(), `set local role authenticated`)
+		must(t, err)
+		must(t, tx.QueryRow(t.Context(), `select count(*) from private.calls_saying($1, 'furnace')`, other.ID).Scan(&found))
+		must(t, tx.Rollback(t.Context()))
+		if want := map[string]int{"member": 1}[name]; found != want {
+			t.Errorf("%s: found %d, want %d", name, found, want)
+		}
+	}
+}
+
+func TestRecording(t *testing.T) {
+	t.Parallel()
+	w := apitest.New(t)
+	c := w.Company("haiec", "+18573825169")
+	call := aCall(w, c, "CA1", "2026-03-02T14:30:00Z", "booked", "Hello")
+	path := c.ID.String() + "/" + call.String() + ".wav"
+	must(t, w.Files.EnsureBucket(t.Context(), jobs.RecordingsBucket, false))
+	must(t, w.Files.Upload(t.Context(), jobs.RecordingsBucket, path, "audio/wav", []byte("RIFF")))
+	w.Exec(`update call_logs set recording_path = $2 where id = $1`, call, path)
+	recording := "/api/tenant/calls/" + call.String() + "/recording"
+	ticket := apitest.JSON[struct{ Ticket string }](t, c.Viewer.Do("POST", "/api/tickets", map[string]string{"path": recording})).Ticket
+	byTicket := w.Anonymous("haiec.kestrel.ai").Do("GET", recording+"?ticket="+ticket, nil)
+	for name, a := range map[string]apitest.Answer{"bearer": c.Viewer.Do("GET", recording, nil), "ticket": byTicket} {
+		if a.Status != 302 || a.Header.Get("Cache-Control") != "no-store" {
+			t.Fatalf("%s: %d %v %s", name, a.Status, a.Header, a.Body)
+		}
+		res, err := http.Get(a.Header.Get("Location"))
+		must(t, err)
+		file, err := io.ReadAll(res.Body)
+		must(t, err)
+		must(t, res.Body.Close())
+		if string(file) != "RIFF" || res.StatusCode != 200 {
+			t.Errorf("%s: %d %q", name, res.StatusCode, file)
+		}
+	}
+	must(t, w.Files.Remove(t.Context(), jobs.RecordingsBucket, path))
+	run(t, []step{{c.Viewer, "GET", recording, nil, 404, "recording_not_found"}})
+}
+
+func TestAnalytics(t *testing.T) {
+	t.Parallel()
+	w := apitest.New(t)
+	c, other := w.Company("haiec", "+18573825169"), w.Company("other", "+18573825170")
+	w.Exec(`update tenants set timezone = 'America/New_York' where id = $1`, c.ID)
+	aCall(w, c, "CA0", "2026-02-20T14:30:00Z", "booked", "Before")
+	aCall(w, c, "CA1", "2026-03-02T04:30:00Z", "booked", "Sunday night in New York")
+	aCall(w, c, "CA2", "2026-03-02T14:30:00Z", "booked", "Monday")
+	aCall(w, c, "CA4", "2026-03-02T14:45:00Z", "message", "Monday too")
+	aCall(w, other, "CA3", "2026-03-02T14:30:00Z", "booked", "Elsewhere")
+	zone := func() string {
+		return apitest.JSON[api.Analytics](t, c.Viewer.Do("GET", "/api/tenant/analytics", nil)).Timezone
+	}
+	eventually(t, func() bool { return zone() == "America/New_York" })
+	got := apitest.JSON[api.Analytics](t, c.ReadKey.Do("GET", "/api/tenant/analytics?from=2026-02-25T00:00:00Z&to=2026-03-05T00:00:00Z", nil))
+	if got.Totals != (api.CallTotals{Calls: 3, Counted: 3, Answered: 3, Seconds: 180, AverageSeconds: 60, QualityScore: 80, Callers: 1}) || got.Before.Calls != 1 {
+		t.Errorf("%+v %+v", got.Totals, got.Before)
+	}
+	if len(got.Series) != 2 || got.Series[0] != (api.CallPeriod{At: "2026-03-01T00:00:00", Calls: 1, Booked: 1, Seconds: 60}) || got.Series[1].Calls != 2 {
+		t.Errorf("%+v", got.Series)
+	}
+	if len(got.Outcomes) != 2 || got.Outcomes[0] != (api.Share{Value: "booked", Calls: 2}) || len(got.Sentiments) != 1 {
+		t.Errorf("%+v %+v", got.Outcomes, got.Sentiments)
+	}
+	if len(got.Busiest) != 2 || got.Busiest[0] != (api.BusyHour{Weekday: 1, Hour: 9, Calls: 2}) || got.Busiest[1] != (api.BusyHour{Weekday: 7, Hour: 23, Calls: 1}) {
+		t.Errorf("%+v", got.Busiest)
+	}
+	run(t, []step{
+		{c.Viewer, "GET", "/api/tenant/analytics?from=2026-03-05T00:00:00Z&to=2026-03-01T00:00:00Z", nil, 422, `"field":"from"`},
+		{c.Viewer, "GET", "/api/tenant/analytics?by=hour&from=2026-01-05T00:00:00Z&to=2026-03-01T00:00:00Z", nil, 422, `"field":"from"`},
+		{c.Viewer, "GET", "/api/tenant/analytics?by=minute", nil, 422, "by"},
+	})
+}

@@ -1,0 +1,30 @@
+-- One call, and what many amount to.
+
+-- name: FindCall :one
+select sqlc.embed(call_logs) from call_logs where tenant_id = @tenant_id and id = @id;
+
+-- name: ListTurns :many
+select position, speaker, text, started_ms, ended_ms from call_turns where tenant_id = @tenant_id and call_id = @call_id order by position;
+
+-- name: CallTotals :one
+select count(*)::int as calls, count(usage_id)::int as counted, count(*) filter (where agent_seconds > 0)::int as answered,
+  coalesce(sum(duration_seconds), 0)::bigint as seconds, coalesce(avg(duration_seconds) filter (where agent_seconds > 0), 0)::float8 as average_seconds,
+  coalesce(avg(quality_score), 0)::float8 as quality_score, count(distinct from_number)::int as callers
+from call_logs where tenant_id = @tenant_id and started_at >= @since::timestamptz and started_at < @until::timestamptz and not is_test;
+
+-- name: CallSeries :many
+select date_trunc(@step::text, started_at at time zone @zone::text)::timestamp as at, count(*)::int as calls,
+  count(*) filter (where outcome = 'booked')::int as booked, coalesce(sum(duration_seconds), 0)::bigint as seconds
+from call_logs where tenant_id = @tenant_id and started_at >= @since::timestamptz and started_at < @until::timestamptz and not is_test
+group by 1 order by 1;
+
+-- name: CallShares :many
+select v.kind::text as kind, v.value::text as value, count(*)::int as calls
+from call_logs c cross join lateral (values ('outcome', coalesce(c.outcome, 'unknown')), ('sentiment', coalesce(c.sentiment, 'unknown'))) v (kind, value)
+where c.tenant_id = @tenant_id and c.started_at >= @since::timestamptz and c.started_at < @until::timestamptz and not c.is_test
+group by 1, 2 order by 1, 3 desc, 2;
+
+-- name: BusiestHours :many
+select extract(isodow from started_at at time zone @zone::text)::int as weekday, extract(hour from started_at at time zone @zone::text)::int as hour, count(*)::int as calls
+from call_logs where tenant_id = @tenant_id and started_at >= @since::timestamptz and started_at < @until::timestamptz and not is_test
+group by 1, 2 order by 1, 2;
