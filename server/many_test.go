@@ -84,7 +84,7 @@ func workQuickly(environ map[string]string) error {
 		DB: db, Twilio: phone, Resend: mail, Auth: auth, Storage: supabase.NewStorage(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal()), Log: slog.New(slog.DiscardHandler),
 		Config: jobs.Config{WebhookBase: cfg.BaseWebhookURL, Origin: cfg.Origin, AdminEmail: cfg.AdminEmail, Tuning: jobs.Tuning{
 			Poll: 50 * time.Millisecond, RetryBase: 50 * time.Millisecond, RetryMax: 500 * time.Millisecond, RescueEvery: 200 * time.Millisecond,
-			Settle: time.Second, Housekeep: time.Second,
+			Settle: time.Second, Housekeep: time.Second, Reset: 500 * time.Millisecond,
 		}},
 	})
 	if err != nil {
@@ -284,7 +284,7 @@ func TestManyProcesses(t *testing.T) {
 			mu.Unlock()
 		})
 	}
-	for n, load := range []func(*rand.Rand){f.create, f.create, f.call, f.call, f.call, f.call, f.edit, f.edit, f.members, f.bulk} {
+	for n, load := range []func(*rand.Rand){f.create, f.create, f.call, f.call, f.call, f.call, f.edit, f.edit, f.members, f.bulk, f.expire} {
 		rng := rand.New(rand.NewPCG(*manySeed, 100+uint64(n)))
 		running.Go(func() {
 			for time.Now().Before(until) {

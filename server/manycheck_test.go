@@ -25,11 +25,12 @@ func (f *fleet) quiet() {
 	f.t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		open := manyValue[string](f, `select coalesce(string_agg(kind || ' ' || state || ' ' || coalesce(reason, ''), '; '), '') from (select * from jobs where state in ('queued', 'running') limit 20) j`)
-		if open == "" && manyValue[int](f, `select count(*) from email_log where status in ('queued', 'sending')`) == 0 {
+		left := manyValue[int](f, `select (select count(*) from email_log where status in ('queued', 'sending')) + (select count(*) from tenant_usage where closed_at is null and period_end <= now())`)
+		if open == "" && left == 0 {
 			return
 		}
 		if time.Now().After(deadline) {
-			f.t.Fatalf("not quiet: %s", open)
+			f.t.Fatalf("not quiet: %s, and %d e-mails or periods", open, left)
 		}
 	}
 }
@@ -139,26 +140,35 @@ func (f *fleet) checkCalls() {
 	if stored := manyValue[int](f, `select count(*) from call_logs`); stored != len(f.ledger.calls) {
 		f.t.Errorf("%d calls are stored, %d were made", stored, len(f.ledger.calls))
 	}
-	rows, _ := f.db.Admin.Query(context.Background(), `select tenant_id, sum(calls)::int, sum(seconds)::int, sum(cost_micros)::int, sum(late_calls)::int from tenant_usage group by tenant_id`)
+	rows, _ := f.db.Admin.Query(context.Background(), `select tenant_id, sum(calls + late_calls)::int, sum(seconds + late_seconds)::int, sum(cost_micros + late_cost_micros)::int from tenant_usage group by tenant_id`)
 	var id uuid.UUID
 	var got total
-	var late int
-	if _, err := pgx.ForEachRow(rows, []any{&id, &got.calls, &got.seconds, &got.cost, &late}, func() error {
-		if got != want[id] || late != 0 {
-			f.t.Errorf("usage of %s is %+v and %d late, want %+v", id, got, late, want[id])
+	if _, err := pgx.ForEachRow(rows, []any{&id, &got.calls, &got.seconds, &got.cost}, func() error {
+		if got != want[id] {
+			f.t.Errorf("usage of %s is %+v, want %+v", id, got, want[id])
 		}
 		return nil
 	}); err != nil {
 		f.t.Fatal(err)
 	}
+	f.none("a period that was not closed once, or closed before it was over", `select u.id, u.period_start, u.period_end, u.closed_at, count(e.id) from tenant_usage u
+		left join events e on e.subject_id = u.id and e.type = 'usage.closed' group by u.id having count(e.id) <> (u.closed_at is not null)::int or u.closed_at < u.period_end`)
+	f.none("what was announced of a period and what it closed with", `select u.id from tenant_usage u join events e on e.subject_id = u.id and e.type = 'usage.closed'
+		where (e.data ->> 'calls')::int <> u.calls + u.adjusted_calls or (e.data ->> 'seconds')::int <> u.seconds`)
+	f.none("periods with a gap", `select * from (select tenant_id, period_end, lead(period_start) over (partition by tenant_id order by period_start) as next from tenant_usage) u where next <> period_end`)
+	if closed := manyValue[int](f, `select count(*) from tenant_usage where closed_at is not null`); closed == 0 {
+		f.t.Error("no period was over")
+	}
+	f.none("no period that is now", `select t.slug from tenants t where not exists (select from tenant_usage u where u.tenant_id = t.id and u.is_current and now() >= u.period_start and now() < u.period_end)`)
 	f.none("a counter that is not its period's", `select t.slug, t.current_month_calls, u.calls from tenants t join tenant_usage u on u.tenant_id = t.id and now() >= u.period_start and now() < u.period_end
 		where t.current_month_calls <> u.calls + u.adjusted_calls`)
 }
 
 func (f *fleet) figures() string {
-	return manyValue[string](f, `select format('%s tenants, %s purchases (%s failed without a number), %s jobs (failed: %s), %s e-mails, %s changes of status, %s bulk orders at %s tenants (%s refused), %s calls in %s events, %s counted',
+	return manyValue[string](f, `select format('%s tenants, %s purchases (%s failed without a number), %s jobs (failed: %s), %s e-mails, %s changes of status, %s bulk orders at %s tenants (%s refused), %s calls in %s events, %s counted, of those %s late; %s periods closed',
 		(select count(*) from tenants), (select count(*) from number_purchases), (select count(*) from number_purchases where state = 'failed'), (select count(*) from jobs),
 		(select coalesce(string_agg(kind || ' ' || n || ' ×: ' || reason, ' '), 'none') from (select kind, reason, count(*) as n from jobs where state = 'failed' group by kind, reason) j), (select count(*) from email_log where status = 'sent'),
 		(select count(*) from activity_log where table_name = 'tenants' and changes ? 'subscription_status'), (select count(*) from bulk_orders), (select count(*) from bulk_items),
-		(select count(*) from bulk_items where outcome = 'refused'), (select count(*) from call_logs), $1::int, (select sum(calls) from tenant_usage))`, f.ledger.events)
+		(select count(*) from bulk_items where outcome = 'refused'), (select count(*) from call_logs), $1::int, (select sum(calls + late_calls) from tenant_usage),
+		(select sum(late_calls) from tenant_usage), (select count(*) from tenant_usage where closed_at is not null))`, f.ledger.events)
 }

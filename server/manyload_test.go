@@ -162,6 +162,16 @@ func (f *fleet) edit(rng *rand.Rand) {
 	time.Sleep(time.Duration(rng.IntN(60)) * time.Millisecond)
 }
 
+// expire ends a usage period in a moment, as if its month were over: calls go on meanwhile, and the next begins.
+func (f *fleet) expire(rng *rand.Rand) {
+	if tenant, ok := f.ledger.any(rng); ok {
+		f.exec(`with t as materialized (select id from tenants where id = $1 for no key update)
+			update tenant_usage u set period_end = now() + $2 * interval '1 millisecond' from t
+			where u.tenant_id = t.id and u.is_current and u.closed_at is null and u.period_start < now() and u.period_end > now() + interval '1 day'`, tenant, rng.IntN(500))
+	}
+	time.Sleep(time.Duration(50+rng.IntN(200)) * time.Millisecond)
+}
+
 // members come and go; the last owner must stay.
 func (f *fleet) members(rng *rand.Rand) {
 	if tenant, ok := f.ledger.any(rng); ok {
