@@ -200,7 +200,9 @@ func hanging(t *testing.T) voice.Model {
 
 type dialFunc func(ctx context.Context) (voice.Conversation, error)
 
-func (f dialFunc) Dial(ctx context.Context, _ voice.Session) (voice.Conversation, error) { return f(ctx) }
+func (f dialFunc) Dial(ctx context.Context, _ voice.Session) (voice.Conversation, error) {
+	return f(ctx)
+}
 
 func transferAfterLastWords(t *testing.T) {
 	t.Parallel()
