@@ -14,6 +14,7 @@ package sandbox
 //	POST   /_sandbox/calls/{sid}/hangup   {}: this party hangs up
 //	GET    /_sandbox/phones               what happens when other numbers are dialled
 //	POST   /_sandbox/phones/{number}      {answers, digits, say: […], …}: see Phone
+//	GET    /_sandbox/models?open=         realtime sessions: what they heard, said, sent and refused
 //	GET    /_sandbox/faults               armed and spent ones
 //	POST   /_sandbox/faults               see Fault
 //	DELETE /_sandbox/faults, /faults/{id} clear
@@ -205,6 +206,7 @@ func (s *Sandbox) controlRequests(r *http.Request) (int, any, error) {
 // Reset forgets everything but the count that keeps SIDs unique: numbers, mails, messages, calls, faults and the journal.
 // Calls that go on are ended.
 func (s *Sandbox) Reset() error {
+	s.model.Forget()
 	s.mu.Lock()
 	var live []*leg
 	for _, l := range s.legs {

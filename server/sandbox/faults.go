@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kestrel.ai/server/sandbox/openai"
 )
 
 // Fault makes a vendor misbehave.
 type Fault struct {
 	ID string `json:"id"`
-	// Service is twilio or resend; empty matches both.
+	// Service is twilio, resend or openai; empty matches all.
 	Service string `json:"service"`
 	// Match is compared with "METHOD /path": with a * the whole of it, * being any run of
 	// characters; without one, a part of it.
@@ -31,6 +33,11 @@ type Fault struct {
 	DelayMS int `json:"delay_ms"`
 	// AfterCommit lets the effect happen first.
 	AfterCommit bool `json:"after_commit"`
+	// Do makes it a fault of the model's realtime events instead: one of openai.FaultDos. Match is then compared with
+	// "client response.create", "server response.done" and so on; Status, AfterCommit and RetryAfter have no meaning.
+	Do string `json:"do,omitempty"`
+	// Skip is how many matches it lets pass first.
+	Skip int `json:"skip,omitempty"`
 	// RetryAfter, in seconds, is sent as Retry-After where above 0.
 	RetryAfter int `json:"retry_after,omitempty"`
 	// Hits counts the requests it has hit.
@@ -96,6 +103,10 @@ func (f *Fault) write(w http.ResponseWriter, service string) {
 		writeTwilioError(w, &twilioError{f.Status, code, or(f.Message, "Injected by the sandbox")})
 		return
 	}
+	if service == "openai" {
+		openai.WriteError(w, f.Status, string(f.Code), or(f.Message, "Injected by the sandbox"))
+		return
+	}
 	if f.Status == http.StatusTooManyRequests {
 		w.Header().Set("Ratelimit-Limit", "2")
 		w.Header().Set("Ratelimit-Remaining", "0")
@@ -107,12 +118,14 @@ func (f *Fault) write(w http.ResponseWriter, service string) {
 // AddFault arms f and returns it with its id. It fails when f could never act.
 func (s *Sandbox) AddFault(f Fault) (Fault, error) {
 	switch {
-	case f.Service != "" && f.Service != "twilio" && f.Service != "resend":
-		return f, errors.New("service must be twilio or resend")
+	case !slices.Contains([]string{"", "twilio", "resend", "openai"}, f.Service):
+		return f, errors.New("service must be twilio, resend or openai")
+	case f.Do != "" && (!slices.Contains(openai.FaultDos(), f.Do) || f.Service != "openai"):
+		return f, errors.New("do is for the service openai, and one of " + strings.Join(openai.FaultDos(), ", "))
 	case f.Status != 0 && (f.Status < 400 || f.Status > 599):
 		return f, errors.New("status must be 0 (cut the connection) or 400 to 599")
-	case f.DelayMS < 0 || f.RetryAfter < 0:
-		return f, errors.New("delay_ms and retry_after cannot be negative")
+	case f.DelayMS < 0 || f.RetryAfter < 0 || f.Skip < 0:
+		return f, errors.New("delay_ms, retry_after and skip cannot be negative")
 	}
 	if f.Count == 0 {
 		f.Count = 1
@@ -126,6 +139,9 @@ func (s *Sandbox) AddFault(f Fault) (Fault, error) {
 	f.ID = "fault_" + s.nextHex("fault")[:12]
 	kept := f
 	s.faults = append(s.faults, &kept)
+	if f.Do != "" {
+		s.eventFaults.Add(1)
+	}
 	return f, nil
 }
 
@@ -153,8 +169,17 @@ func (s *Sandbox) ClearFaults(id string) bool {
 func (s *Sandbox) takeFault(service, request string) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.hit(func(f *Fault) bool { return f.Do == "" && f.matches(service, request) })
+}
+
+// hit uses up one hit of the oldest armed fault that is wanted. s.mu must be held.
+func (s *Sandbox) hit(wanted func(*Fault) bool) *Fault {
 	for _, f := range s.faults {
-		if (f.Count < 0 || f.Hits < f.Count) && f.matches(service, request) {
+		switch {
+		case f.Count >= 0 && f.Hits >= f.Count || !wanted(f):
+		case f.Skip > 0:
+			f.Skip--
+		default:
 			f.Hits++
 			hit := *f
 			return &hit

@@ -1,4 +1,4 @@
-// Package sandbox stands in for Twilio and Resend at the wire: it answers their HTTP APIs, so that the real SDKs and
+// Package sandbox stands in for Twilio, Resend and OpenAI at the wire: it answers their APIs, so that the real SDKs and
 // Kestrel's adapters are what runs in development and in tests. It also has a control API and a page, to look at what was
 // sent, to play a customer, and to make the vendors fail on demand.
 //
@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kestrel.ai/server/sandbox/openai"
 )
 
 // Defaults for the credentials, used where Options leaves them empty.
@@ -20,6 +22,7 @@ const (
 	DefaultAccountSID = "AC00000000000000000000000000000000"
 	DefaultAuthToken  = "sandboxtwilioauthtoken0000000000"
 	DefaultResendKey  = "re_sandbox"
+	DefaultOpenAIKey  = "sk-sandbox"
 )
 
 // maxKept bounds every list the sandbox keeps in memory; the oldest entries go first.
@@ -31,6 +34,8 @@ type Options struct {
 	AccountSID, AuthToken string
 	// ResendKey is the Resend API key it accepts.
 	ResendKey string
+	// OpenAI configures the model; its Key is DefaultOpenAIKey unless given, its clock Now.
+	OpenAI openai.Options
 	// StateFile keeps numbers, mails, messages and calls across restarts, a kill included. Empty: in memory only.
 	StateFile string
 	// Hosts are the Host names, without port, that may reach the page and the control API.
@@ -58,6 +63,7 @@ type Sandbox struct {
 	webhooks *http.Client
 	market   *market
 	page     page
+	model    *openai.Server
 	handler  http.Handler
 	speed    float64
 	base     atomic.Value // string: scheme and host of the URLs that are given away
@@ -66,6 +72,8 @@ type Sandbox struct {
 	life     context.Context // of everything that runs by itself
 	kill     context.CancelFunc
 	calls    sync.WaitGroup // what runs by itself
+
+	eventFaults atomic.Int32 // how many faults of realtime events were ever armed: none is the usual case, and quick
 
 	mu       sync.Mutex
 	state    state
@@ -115,6 +123,12 @@ func Open(o Options) (*Sandbox, error) {
 	if s.webhooks == nil {
 		s.webhooks = loopbackClient()
 	}
+	o.OpenAI.Key = or(o.OpenAI.Key, DefaultOpenAIKey)
+	o.OpenAI.Fault = s.realtimeFault
+	if o.OpenAI.Now == nil {
+		o.OpenAI.Now = s.now
+	}
+	s.model = openai.New(o.OpenAI)
 	if len(o.Hosts) == 0 {
 		o.Hosts = []string{"127.0.0.1", "::1", "localhost", "sandbox.localhost"}
 	}
@@ -148,6 +162,7 @@ func (s *Sandbox) Close() error {
 	})
 	s.calls.Wait()
 	s.webhooks.CloseIdleConnections()
+	s.model.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.file.close()
@@ -203,6 +218,8 @@ func (s *Sandbox) routes() http.Handler {
 	resend("/emails", s.noSuchMethod)
 	resend("/emails/", s.noSuchMethod)
 
+	mux.HandleFunc("GET /v1/realtime", s.realtime)
+
 	control := func(pattern string, h controlHandler) { mux.Handle(pattern, s.control(h)) }
 	control("GET /_sandbox/emails", s.controlEmails)
 	control("GET /_sandbox/emails/{id}", s.controlEmail)
@@ -218,6 +235,7 @@ func (s *Sandbox) routes() http.Handler {
 	control("POST /_sandbox/calls/{sid}/hangup", s.controlHangUp)
 	control("GET /_sandbox/phones", s.controlPhones)
 	control("POST /_sandbox/phones/{number}", s.controlSetPhone)
+	control("GET /_sandbox/models", s.controlModels)
 	control("GET /_sandbox/faults", s.controlFaults)
 	control("POST /_sandbox/faults", s.controlAddFault)
 	control("DELETE /_sandbox/faults", s.controlClearFaults)
