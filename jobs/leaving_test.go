@@ -31,7 +31,7 @@ type leaver struct {
 	files             *supabase.Storage
 }
 
-func newLeaver(t *testing.T, slug string) *leaver {
+func newLeaver(t testing.TB, slug string) *leaver {
 	t.Helper()
 	w := newWorld(t)
 	l := &leaver{world: w, files: supabase.NewStorage(w.supabase, secretKey)}

@@ -51,8 +51,11 @@ func (w *tenantExportWorker) Work(ctx context.Context, job *river.Job[TenantExpo
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
 	defer file.Close()
+	// Nameless from here on: its space is free when the process is gone, however it goes.
+	if err := os.Remove(file.Name()); err != nil {
+		return err
+	}
 
 	now := w.Now()
 	out := newArchive(file, e.TenantID, now)

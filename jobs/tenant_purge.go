@@ -172,8 +172,19 @@ func (w *departuresWorker) Work(ctx context.Context, job *river.Job[Departures])
 		return err
 	}
 	for {
+		n, err := w.expireExports(ctx, job.Kind, now)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// expireExports removes the files of some exports whose time is over, or that failed after they were uploaded.
+func (w *departuresWorker) expireExports(ctx context.Context, kind string, now time.Time) (n int, err error) {
+	err = w.DB.Tx(ctx, scope(kind), func(tx pgx.Tx) error {
+		q := db.New(tx)
 		expired, err := q.ExpiredExports(ctx, now)
-		if err != nil || len(expired) == 0 {
+		if err != nil {
 			return err
 		}
 		for _, e := range expired {
@@ -184,7 +195,10 @@ func (w *departuresWorker) Work(ctx context.Context, job *river.Job[Departures])
 				return err
 			}
 		}
-	}
+		n = len(expired)
+		return nil
+	})
+	return n, err
 }
 
 // snapshot reads all of a tenant at one moment.

@@ -37,7 +37,7 @@ const (
 
 // world is everything that jobs talk to: a database, the vendors' sandbox, Auth and Storage. All but the database over HTTP.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	db       *supabasetest.Database
 	sandbox  *sandbox.Sandbox
 	vendors  string // base URL
@@ -45,7 +45,7 @@ type world struct {
 	ahead    atomic.Int64
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, db: supabasetest.New(t), sandbox: sandbox.New(sandbox.Options{Seed: 7})}
 	vendors := httptest.NewServer(w.sandbox)
@@ -61,7 +61,7 @@ func newWorld(t *testing.T) *world {
 	server := httptest.NewUnstartedServer(nil)
 	w.supabase = "http://" + server.Listener.Addr().String()
 	keys := local.Keys{Publishable: "sb_publishable_test", Secret: secretKey}
-	files, err := local.NewStorage(local.StorageOptions{Pool: super, Dir: t.TempDir(), BaseURL: w.supabase, Key: key, Keys: keys, Log: slog.New(slog.DiscardHandler)})
+	files, err := local.NewStorage(local.StorageOptions{Pool: super, Dir: t.TempDir(), BaseURL: w.supabase, Key: key, Keys: keys, MaxBytes: 1 << 30, Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/storage/v1/", files)
@@ -257,7 +257,7 @@ func (w *world) get(url string) (status int, body string) {
 }
 
 // same compares as JSON, so that the difference can be read.
-func same(t *testing.T, what string, got, want any) {
+func same(t testing.TB, what string, got, want any) {
 	t.Helper()
 	g, _ := json.Marshal(got)
 	x, _ := json.Marshal(want)
@@ -266,7 +266,7 @@ func same(t *testing.T, what string, got, want any) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

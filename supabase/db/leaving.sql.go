@@ -58,7 +58,7 @@ func (q *Queries) EraseCaller(ctx context.Context, tenantID uuid.UUID, contactID
 }
 
 const expireExport = `-- name: ExpireExport :exec
-update tenant_exports set state = 'expired' where id = $1
+update tenant_exports set state = case state when 'ready' then 'expired' else state end, expires_at = case state when 'ready' then expires_at end where id = $1
 `
 
 func (q *Queries) ExpireExport(ctx context.Context, id uuid.UUID) error {
@@ -67,7 +67,8 @@ func (q *Queries) ExpireExport(ctx context.Context, id uuid.UUID) error {
 }
 
 const expiredExports = `-- name: ExpiredExports :many
-select id, tenant_id from tenant_exports where state = 'ready' and expires_at <= $1::timestamptz order by expires_at limit 100
+select id, tenant_id from tenant_exports where state in ('ready', 'failed') and expires_at <= $1::timestamptz
+order by expires_at limit 20 for update skip locked
 `
 
 type ExpiredExportsRow struct {
@@ -75,6 +76,7 @@ type ExpiredExportsRow struct {
 	TenantID uuid.UUID `json:"tenant_id"`
 }
 
+// Locked, so that none is made again while its file is removed.
 func (q *Queries) ExpiredExports(ctx context.Context, at time.Time) ([]ExpiredExportsRow, error) {
 	rows, err := q.db.Query(ctx, expiredExports, at)
 	if err != nil {

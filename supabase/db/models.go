@@ -870,7 +870,7 @@ type TenantExport struct {
 	CreatedAt time.Time `json:"created_at"`
 	// When it could be fetched first.
 	ReadyAt *time.Time `json:"ready_at"`
-	// When the file is deleted.
+	// When the file is deleted; of one that failed, until what it may have uploaded is.
 	ExpiresAt *time.Time `json:"expires_at"`
 }
 

@@ -18,7 +18,7 @@ create table public.tenant_exports (
 );
 create unique index tenant_exports_open_key on public.tenant_exports (tenant_id) where state = 'open';
 create index tenant_exports_tenant_idx on public.tenant_exports (tenant_id, id desc);
-create index tenant_exports_expiry_idx on public.tenant_exports (expires_at) where state = 'ready';
+create index tenant_exports_expiry_idx on public.tenant_exports (expires_at) where state in ('ready', 'failed');
 comment on table public.tenant_exports is 'Copies of all of a tenant''s data, as zip files in the private bucket exports. Kept for seven days.';
 comment on column public.tenant_exports.id is 'Opaque key; the file is exports/<tenant>/<id>.zip.';
 comment on column public.tenant_exports.tenant_id is 'Whose data.';
@@ -30,7 +30,7 @@ comment on column public.tenant_exports.job_id is 'The job that makes it.';
 comment on column public.tenant_exports.requested_by is 'E-mail address of who asked.';
 comment on column public.tenant_exports.created_at is 'When it was asked for.';
 comment on column public.tenant_exports.ready_at is 'When it could be fetched first.';
-comment on column public.tenant_exports.expires_at is 'When the file is deleted.';
+comment on column public.tenant_exports.expires_at is 'When the file is deleted; of one that failed, until what it may have uploaded is.';
 
 alter table public.tenant_exports enable row level security;
 revoke all on public.tenant_exports from public, anon, authenticated, service_role;
@@ -75,7 +75,9 @@ comment on function private.request_export(uuid) is 'The same, asked by one of t
 
 create function private.export_failed() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
-  update public.tenant_exports set state = case when new.state = 'failed' then 'failed' else 'open' end
+  -- The upload may have come through before the failure: the file is due to be deleted at once.
+  update public.tenant_exports set state = case when new.state = 'failed' then 'failed' else 'open' end,
+    expires_at = case when new.state = 'failed' then created_at end
   where id = new.subject_id and state in ('open', 'failed');
   return null;
 end $$;

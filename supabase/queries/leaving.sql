@@ -25,10 +25,12 @@ update tenant_exports set state = 'ready', bytes = @bytes::bigint, sha256 = @sha
 where id = @id and state = 'open';
 
 -- name: ExpiredExports :many
-select id, tenant_id from tenant_exports where state = 'ready' and expires_at <= @at::timestamptz order by expires_at limit 100;
+-- Locked, so that none is made again while its file is removed.
+select id, tenant_id from tenant_exports where state in ('ready', 'failed') and expires_at <= @at::timestamptz
+order by expires_at limit 20 for update skip locked;
 
 -- name: ExpireExport :exec
-update tenant_exports set state = 'expired' where id = @id;
+update tenant_exports set state = case state when 'ready' then 'expired' else state end, expires_at = case state when 'ready' then expires_at end where id = @id;
 
 -- name: RequestErasure :one
 select private.request_erasure(@tenant_id, @contact_id)::uuid;
