@@ -290,6 +290,50 @@ type CallLog struct {
 	CreatedAt time.Time `json:"created_at"`
 	// When the row was last edited.
 	UpdatedAt time.Time `json:"updated_at"`
+	// The receptionist's version that was to answer.
+	AgentVersion *int32 `json:"agent_version"`
+	// Where the call was sent when it rang: agent, forward, voicemail, message or reject.
+	Route *string `json:"route"`
+	// Why, where it was not as usual: after_hours, over_limit, suspended, cancelled, blocked, concurrency, unavailable…
+	RouteReason *string `json:"route_reason"`
+	// When the agent spoke its first word.
+	AnsweredAt *time.Time `json:"answered_at"`
+	// When the agent's part was over.
+	AgentEndedAt *time.Time `json:"agent_ended_at"`
+	// The agent's seconds are reckoned from the call's: its own report was lost.
+	AgentEstimated bool `json:"agent_estimated"`
+	// Why the call ended, from a fixed list: caller_hung_up, agent_hung_up, transferred, voicemail…
+	EndReason *string `json:"end_reason"`
+	// Whom the agent wanted to hand the call to.
+	TransferNumber *string `json:"transfer_number"`
+	// When that person took it.
+	TransferredAt *time.Time `json:"transferred_at"`
+	// Half of the agent's answers began within so many milliseconds.
+	LatencyP50Ms *int32 `json:"latency_p50_ms"`
+	// 95 % of them did.
+	LatencyP95Ms *int32 `json:"latency_p95_ms"`
+	// The telephone network's part of the cost, in millionths of a US dollar.
+	CarrierCostMicros int64 `json:"carrier_cost_micros"`
+	// The models' part of the cost, in millionths of a US dollar.
+	ModelCostMicros int64 `json:"model_cost_micros"`
+	// Tokens of the conversation by kind.
+	ModelUsage json.RawMessage `json:"model_usage"`
+	// Twilio's RE… identifier of the call's recording.
+	RecordingSid *string `json:"recording_sid"`
+	// Its length.
+	RecordingSeconds *int32 `json:"recording_seconds"`
+	// Twilio's RE… identifier of the message that the caller left.
+	VoicemailSid *string `json:"voicemail_sid"`
+	// Its length.
+	VoicemailSeconds *int32 `json:"voicemail_seconds"`
+	// Object in the recordings bucket.
+	VoicemailPath *string `json:"voicemail_path"`
+	// Turns of earlier conversations in this call: a transfer that failed comes back to the agent.
+	TurnBase int32 `json:"turn_base"`
+	// When Twilio was last asked what became of it.
+	ReconciledAt *time.Time `json:"reconciled_at"`
+	// When everything about it had come in, and its jobs were queued.
+	ClosedAt *time.Time `json:"closed_at"`
 	// What the caller wanted, in a few words.
 	Intent *string `json:"intent"`
 	// As the caller gave it.
@@ -324,6 +368,10 @@ type CallTurn struct {
 	StartedMs int32 `json:"started_ms"`
 	// Milliseconds from the call's start.
 	EndedMs *int32 `json:"ended_ms"`
+	// From the caller's last word to the answer's first sound, in milliseconds.
+	LatencyMs *int32 `json:"latency_ms"`
+	// The caller cut it short: the text is what was heard.
+	Interrupted bool `json:"interrupted"`
 }
 
 // People who called or wrote.
@@ -498,6 +546,8 @@ type Message struct {
 	CostMicros int64 `json:"cost_micros"`
 	// The period that counted it.
 	UsageID *uuid.UUID `json:"usage_id"`
+	// stop, start or help where the text is such a request; Twilio has answered it.
+	OptOutType *string `json:"opt_out_type"`
 }
 
 // Intents to buy one number. The row is committed before anything is bought, so that a crash can never buy twice or lose a number.
@@ -689,9 +739,22 @@ type PrivateRateWindow struct {
 	Hits      int32     `json:"hits"`
 }
 
+// Up to when a vendor's own lists have been compared with ours.
+type PrivateReconcileMark struct {
+	Name string    `json:"name"`
+	At   time.Time `json:"at"`
+}
+
 // Names no customer may take: our hosts, infrastructure, impersonation. The same list as subdomain/reserved.txt.
 type PrivateReservedSlug struct {
 	Slug string `json:"slug"`
+}
+
+// Media tokens that have been used: a call has one stream per leg, whichever process it reaches.
+type PrivateStreamUse struct {
+	CallSid string    `json:"call_sid"`
+	Leg     int32     `json:"leg"`
+	At      time.Time `json:"at"`
 }
 
 // Single-use tickets for websockets and downloads, which cannot carry a Bearer.
@@ -707,6 +770,12 @@ type PrivateTicket struct {
 type PrivateViewHash struct {
 	Hash   []byte    `json:"hash"`
 	ViewID uuid.UUID `json:"view_id"`
+}
+
+// Events that have been taken: a replay of one does nothing. Forgotten after 30 days.
+type PrivateVoiceEvent struct {
+	ID uuid.UUID `json:"id"`
+	At time.Time `json:"at"`
 }
 
 type RiverRiverJob struct {
