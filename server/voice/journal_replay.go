@@ -1,0 +1,297 @@
+package voice
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	segmentSuffix = ".jsonl"
+	refusedFile   = "refused.jsonl"
+	maxRefused    = 16 << 20 // bytes of refusedFile
+	maxRetry      = 2 * time.Second
+	maxTries      = 50 // of an event that a reachable Postgres keeps failing at
+)
+
+// settle makes this process's folder, and moves into it what the folders of processes that are gone hold. File names are
+// ordered by time, so what was first is applied first.
+func (j *Journal) settle() error {
+	if err := os.MkdirAll(j.opts.Dir, 0o700); err != nil {
+		return err
+	}
+	turn, err := os.OpenFile(filepath.Join(j.opts.Dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = turn.Close() }()
+	if err := syscall.Flock(int(turn.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	j.dir = filepath.Join(j.opts.Dir, "process-"+uuid.Must(uuid.NewV7()).String())
+	if err := os.Mkdir(j.dir, 0o700); err != nil {
+		return err
+	}
+	if j.lock, err = os.OpenFile(filepath.Join(j.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(j.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return err
+	}
+	others, err := filepath.Glob(filepath.Join(j.opts.Dir, "process-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range others {
+		if dir != j.dir {
+			j.inherit(dir)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(j.dir, "*"+segmentSuffix))
+	slices.Sort(files)
+	for _, path := range files {
+		info, err := os.Stat(path)
+		if err != nil || strings.HasSuffix(path, refusedFile) {
+			continue
+		}
+		j.segments = append(j.segments, &segment{path: path, size: info.Size(), done: true})
+		j.recorded.Add(countLines(path))
+	}
+	return err
+}
+
+// inherit takes over a folder whose process is gone, which its lock tells.
+func (j *Journal) inherit(dir string) {
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return
+	}
+	defer func() { _ = lock.Close() }()
+	if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		return // it lives
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
+	for _, path := range files {
+		name := filepath.Base(path)
+		if name == refusedFile {
+			name = "refused-" + uuid.NewString() + ".old"
+		}
+		if err := os.Rename(path, filepath.Join(j.dir, name)); err != nil {
+			j.log.Error("voice: what an earlier process recorded cannot be taken over", "file", path, "error", err)
+			return
+		}
+	}
+	_ = os.RemoveAll(dir)
+	if len(files) > 0 {
+		j.log.Info("voice: took over what an earlier process had recorded", "files", len(files))
+	}
+}
+
+// Run applies what is recorded, in order, until ctx ends; then what is left waits for the next process. Close comes after it.
+func (j *Journal) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		j.applyHomeless(ctx)
+		s, ok := j.oldest()
+		if !ok {
+			select {
+			case <-ctx.Done():
+			case <-j.woken:
+			}
+			continue
+		}
+		if err := j.replay(ctx, s); err != nil && ctx.Err() == nil {
+			j.log.Error("voice: a file of the journal cannot be read on; it is set aside", "file", s.path, "error", err)
+			j.dropped.WithLabelValues("corrupt").Inc()
+			_ = os.Rename(s.path, s.path+".corrupt")
+			j.drop(s)
+		}
+	}
+}
+
+// Close writes what is still in memory. Events may no longer be recorded.
+func (j *Journal) Close() {
+	close(j.quit)
+	j.wrote.Wait()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.active != nil {
+		_ = j.active.Close()
+		j.active = nil
+	}
+	_ = j.lock.Close()
+	if j.Waiting() == 0 {
+		_ = os.Remove(filepath.Join(j.dir, "lock"))
+		if len(j.segments) == 1 {
+			_ = os.Remove(j.segments[0].path)
+		}
+		_ = os.Remove(j.dir) // unless something was refused and waits to be looked at
+	}
+}
+
+func (j *Journal) oldest() (*segment, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.segments) == 0 {
+		return nil, false
+	}
+	return j.segments[0], true
+}
+
+func (j *Journal) drop(s *segment) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.segments = slices.DeleteFunc(j.segments, func(o *segment) bool { return o == s })
+}
+
+// replay applies a file to its end, waiting for more as long as it is written to, and removes it.
+func (j *Journal) replay(ctx context.Context, s *segment) error {
+	f, err := os.Open(s.path)
+	if errors.Is(err, os.ErrNotExist) {
+		j.drop(s) // there was no room for it
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	in := bufio.NewReaderSize(f, maxEventSize)
+	var torn []byte
+	for {
+		done := j.finished(s) // before reading: what is written after it is another file's
+		line, err := in.ReadSlice('\n')
+		switch {
+		case err == nil:
+			j.applyLine(ctx, append(torn, line...))
+			torn = nil
+			if ctx.Err() != nil {
+				return nil
+			}
+		case errors.Is(err, bufio.ErrBufferFull):
+			torn = []byte("a line longer than any event")
+		case !errors.Is(err, io.EOF):
+			return err
+		default:
+			torn = append(torn, line...)
+			if done {
+				if len(torn) > 0 {
+					j.applyLine(ctx, torn) // cut off by the end of its process
+				}
+				j.drop(s)
+				return os.Remove(s.path)
+			}
+			j.applyHomeless(ctx)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-j.woken:
+			}
+		}
+	}
+}
+
+func (j *Journal) finished(s *segment) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return s.done
+}
+
+func (j *Journal) applyLine(ctx context.Context, line []byte) {
+	e, ok := decodeLine(line)
+	if !ok {
+		j.lose(1, "corrupt")
+		return
+	}
+	j.apply(ctx, e)
+}
+
+func (j *Journal) applyHomeless(ctx context.Context) {
+	j.mu.Lock()
+	events := j.homeless
+	j.homeless = nil
+	j.mu.Unlock()
+	for _, e := range events {
+		j.apply(ctx, e)
+	}
+}
+
+// apply tries until the event is in Postgres, or Postgres says that it never will be.
+func (j *Journal) apply(ctx context.Context, e Event) {
+	wait := j.opts.Retry
+	for try := 1; ; try++ {
+		err := j.opts.Apply(ctx, e)
+		if err == nil {
+			j.applied.Add(1)
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		var said *pgconn.PgError
+		if errors.As(err, &said) && (!passing(said.Code) || try >= maxTries) {
+			j.refuse(e, said)
+			return
+		}
+		if try == 1 {
+			j.log.Warn("voice: events wait for Postgres", "waiting", j.Waiting(), "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, maxRetry)
+	}
+}
+
+// passing reports a failure that has nothing to do with the event: a connection, resources, an operator, a conflict
+// (https://www.postgresql.org/docs/17/errcodes-appendix.html).
+func passing(code string) bool {
+	if code == "25006" { // read only: a replica that is about to take over
+		return true
+	}
+	for _, class := range []string{"08", "40", "53", "55", "57", "58", "XX"} {
+		if strings.HasPrefix(code, class) {
+			return true
+		}
+	}
+	return false
+}
+
+// refuse sets aside an event that Postgres will not take, so that it does not hold up those after it.
+func (j *Journal) refuse(e Event, because *pgconn.PgError) {
+	j.log.Error("voice: Postgres refuses an event", "event_id", e.ID, "type", e.Type, "call_id", e.CallID, "sqlstate", because.Code, "message", because.Message)
+	j.lose(1, "refused")
+	path := filepath.Join(j.dir, refusedFile)
+	if info, err := os.Stat(path); err == nil && info.Size() > maxRefused {
+		return
+	}
+	line, err := encodeLine(e)
+	if err != nil {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return
+	}
+	_, _ = f.Write(line)
+	_ = f.Close()
+}
+
+func countLines(path string) int64 {
+	body, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	return int64(bytes.Count(body, []byte{'\n'}))
+}
