@@ -22,8 +22,8 @@ const (
 	reloadEvery = 10 * time.Minute // of everything, should a notification have been lost
 )
 
-// Line is a tenant as its calls need it: immutable, shared. Only its use moves.
-type Line struct {
+// Listing is a tenant as its calls need it: immutable, shared. Only its use moves.
+type Listing struct {
 	Profile   *agent.Profile
 	Status    string // pending, trial, active, suspended or cancelled
 	ForwardTo string // E.164; empty for none
@@ -41,21 +41,21 @@ type usage struct {
 }
 
 // HasSlug reports whether the tenant's webhooks may carry the slug: its own, or one it had.
-func (l *Line) HasSlug(slug string) bool { return slices.Contains(l.slugs, slug) }
+func (l *Listing) HasSlug(slug string) bool { return slices.Contains(l.slugs, slug) }
 
 // Blocked reports whether the tenant takes no calls from the number.
-func (l *Line) Blocked(from string) bool {
+func (l *Listing) Blocked(from string) bool {
 	_, contact := l.blocked[from]
 	return from != "" && (contact || slices.Contains(l.Profile.Settings.BlockList, from))
 }
 
 // OverLimit reports whether the period's calls are known to be used up. What cannot be known limits nobody.
-func (l *Line) OverLimit(now time.Time) bool {
+func (l *Listing) OverLimit(now time.Time) bool {
 	u := l.usage.Load()
 	return u != nil && u.limit >= 0 && u.used >= u.limit && now.Sub(u.at) < usageFresh && (u.periodEnd.IsZero() || now.Before(u.periodEnd))
 }
 
-// Directory keeps every tenant's Line in memory, so that a call is answered without a question to Postgres. While
+// Directory keeps every tenant's Listing in memory, so that a call is answered without a question to Postgres. While
 // Postgres is away it goes on serving what it has. It is per process.
 type Directory struct {
 	q   *db.Queries
@@ -64,9 +64,9 @@ type Directory struct {
 
 	mu      sync.RWMutex
 	loaded  bool
-	tenants map[uuid.UUID]*Line
-	numbers map[string]*Line
-	slugs   map[string]*Line
+	tenants map[uuid.UUID]*Listing
+	numbers map[string]*Listing
+	slugs   map[string]*Listing
 	ours    map[string]struct{} // every number of Kestrel's, live or not yet
 
 	changed chan struct{}
@@ -81,7 +81,7 @@ type Directory struct {
 func NewDirectory(d *supabase.DB, now func() time.Time, log *slog.Logger) *Directory {
 	dir := &Directory{
 		q: db.New(d.As(supabase.AsService("webhook:twilio"))), now: now, log: log,
-		tenants: map[uuid.UUID]*Line{}, numbers: map[string]*Line{}, slugs: map[string]*Line{}, ours: map[string]struct{}{},
+		tenants: map[uuid.UUID]*Listing{}, numbers: map[string]*Listing{}, slugs: map[string]*Listing{}, ours: map[string]struct{}{},
 		changed: make(chan struct{}, 1),
 	}
 	dir.pending.tenants = map[uuid.UUID]bool{}
@@ -96,7 +96,7 @@ func (d *Directory) Loaded() bool {
 }
 
 // ByNumber finds the tenant that has the number live.
-func (d *Directory) ByNumber(e164 string) (*Line, bool) {
+func (d *Directory) ByNumber(e164 string) (*Listing, bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	l, ok := d.numbers[e164]
@@ -104,7 +104,7 @@ func (d *Directory) ByNumber(e164 string) (*Line, bool) {
 }
 
 // BySlug finds the tenant that has the slug, or had it.
-func (d *Directory) BySlug(slug string) (*Line, bool) {
+func (d *Directory) BySlug(slug string) (*Listing, bool) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	l, ok := d.slugs[slug]

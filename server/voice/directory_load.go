@@ -21,7 +21,7 @@ func (d *Directory) load(ctx context.Context, tenant *uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	lines := make([]*Line, 0, len(rows))
+	lines := make([]*Listing, 0, len(rows))
 	for _, r := range rows {
 		lines = append(lines, d.line(r, at))
 	}
@@ -34,7 +34,7 @@ func (d *Directory) load(ctx context.Context, tenant *uuid.UUID) error {
 	d.ours = ours
 	if tenant == nil {
 		size := len(lines)
-		d.tenants, d.numbers, d.slugs = make(map[uuid.UUID]*Line, size), make(map[string]*Line, size), make(map[string]*Line, size)
+		d.tenants, d.numbers, d.slugs = make(map[uuid.UUID]*Listing, size), make(map[string]*Listing, size), make(map[string]*Listing, size)
 		d.loaded = true
 	} else {
 		d.forget(*tenant)
@@ -70,12 +70,12 @@ func (d *Directory) forget(tenant uuid.UUID) {
 	}
 }
 
-func (d *Directory) line(r db.VoiceTenantsRow, at time.Time) *Line {
+func (d *Directory) line(r db.VoiceTenantsRow, at time.Time) *Listing {
 	settings, wrong := agent.Complete(r.Settings, r.Industry, r.CompanyName)
 	if len(wrong) > 0 {
 		d.log.Warn("voice: settings of a receptionist cannot be used; the defaults stand in for them", "tenant_id", r.ID, "version", r.Version, "field", wrong[0].Field)
 	}
-	l := &Line{
+	l := &Listing{
 		Profile: &agent.Profile{
 			TenantID: r.ID, Slug: r.Slug, CompanyName: r.CompanyName, Timezone: r.Timezone, ForwardTo: r.ForwardTo, Version: int(r.Version), Settings: settings,
 		},

@@ -107,6 +107,9 @@ func (m *Minter) Open(ctx context.Context, token string) (Offer, error) {
 			return Offer{}, ErrToken
 		}
 	}
+	if c.Leg > 0 {
+		profile = comingBack(profile)
+	}
 	call := agent.Call{ID: c.CallID, SID: c.CallSID, From: c.From, To: c.To, Channel: agent.ChannelCall, StartedAt: time.UnixMilli(c.Began)}
 	return Offer{Call: call, Profile: profile}, nil
 }

@@ -161,6 +161,8 @@ begin
     when 'call.tool' then
       v_told := p - 'tool_call_id';
     when 'call.ended' then
+      -- A process that prepared the call, and never had its stream, says nothing about it once another has.
+      if p ->> 'reason' = 'never_connected' and c.answered_at is not null then return; end if;
       v_seconds := pg_catalog.floor(coalesce((p ->> 'agent_seconds')::numeric, 0))::int;
       update public.call_logs set agent_seconds = case when agent_estimated then 0 else agent_seconds end + v_seconds, agent_estimated = false,
         agent_ended_at = greatest(agent_ended_at, p_at), end_reason = p ->> 'reason', transfer_number = coalesce(nullif(p #>> '{ending,number}', ''), transfer_number),
