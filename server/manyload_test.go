@@ -104,7 +104,12 @@ func (f *fleet) call(rng *rand.Rand) {
 	}
 	events = append(events, events[rng.IntN(3)], events[rng.IntN(3)])
 	rng.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
-	for _, e := range events {
+	outlasts := rng.IntN(12) == 0 // the period it began in
+	for n, e := range events {
+		if outlasts && n == len(events)-1 {
+			f.over(tenant, 0)
+			time.Sleep(time.Second)
+		}
 		for sent := false; !sent; {
 			tx, err := f.db.Admin.Begin(context.Background())
 			if err != nil {
@@ -165,11 +170,15 @@ func (f *fleet) edit(rng *rand.Rand) {
 // expire ends a usage period in a moment, as if its month were over: calls go on meanwhile, and the next begins.
 func (f *fleet) expire(rng *rand.Rand) {
 	if tenant, ok := f.ledger.any(rng); ok {
-		f.exec(`with t as materialized (select id from tenants where id = $1 for no key update)
-			update tenant_usage u set period_end = now() + $2 * interval '1 millisecond' from t
-			where u.tenant_id = t.id and u.is_current and u.closed_at is null and u.period_start < now() and u.period_end > now() + interval '1 day'`, tenant, rng.IntN(500))
+		f.over(tenant, rng.IntN(500))
 	}
 	time.Sleep(time.Duration(50+rng.IntN(200)) * time.Millisecond)
+}
+
+func (f *fleet) over(tenant uuid.UUID, inMS int) {
+	f.exec(`with t as materialized (select id from tenants where id = $1 for no key update)
+			update tenant_usage u set period_end = now() + $2 * interval '1 millisecond' from t
+			where u.tenant_id = t.id and u.is_current and u.closed_at is null and u.period_start < now() and u.period_end > now() + interval '1 day'`, tenant, inMS)
 }
 
 // members come and go; the last owner must stay.
