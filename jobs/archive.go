@@ -35,7 +35,7 @@ var exportTables = []exportTable{
 	{name: "tenants"}, {name: "tenant_slugs"}, {name: "tenant_plans"}, {name: "tenant_users"}, {name: "tenant_api_keys"},
 	{name: "phone_numbers", without: []string{"account_sid", "webhooks"}},
 	{name: "contacts"}, {name: "tenant_usage"}, {name: "usage_adjustments"}, {name: "call_logs"}, {name: "call_turns"}, {name: "appointments"},
-	{name: "messages"}, {name: "agent_versions"}, {name: "tenant_requests"}, {name: "activity_log"},
+	{name: "appointment_notices"}, {name: "messages"}, {name: "call_messages"}, {name: "agent_versions"}, {name: "calendar_feeds"}, {name: "tenant_requests"}, {name: "activity_log"},
 }
 
 // exportManifest is manifest.json, the archive's last entry.

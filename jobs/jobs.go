@@ -30,6 +30,7 @@ type Twilio interface {
 	Fetch(ctx context.Context, sid string) (twilio.OwnedNumber, error)
 	SetWebhooks(ctx context.Context, sid string, w twilio.Webhooks) (twilio.OwnedNumber, error)
 	Release(ctx context.Context, sid string) error
+	SendSMS(ctx context.Context, from, to, body string) (twilio.Message, error)
 	List(ctx context.Context, each func(page []twilio.OwnedNumber) error) error
 	MonthlyCents(number string) int
 }
@@ -179,6 +180,8 @@ func New(d Deps) (*Client, error) {
 	river.AddWorker(workers, &usageResetWorker{Deps: d})
 	river.AddWorker(workers, &lifecycleWorker{Deps: d})
 	river.AddWorker(workers, &requestNoticeWorker{Deps: d})
+	river.AddWorker(workers, &appointmentConfirmWorker{Deps: d})
+	river.AddWorker(workers, &messageSendWorker{Deps: d})
 
 	client, err := river.NewClient(riverpgxv5.New(d.DB.Pool()), &river.Config{
 		ID:                  id,

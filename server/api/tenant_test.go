@@ -115,7 +115,8 @@ func TestReadLists(t *testing.T) {
 	if len(ahead.Items) != 0 {
 		t.Errorf("%+v", ahead)
 	}
-	w.Exec(`insert into agent_versions (tenant_id, version, state, settings) values ($1, 1, 'published', '{"greeting":"Hello"}'), ($1, 2, 'draft', '{}')`, c.ID)
+	w.Exec(`update agent_versions set settings = '{"greeting":"Hello"}' where tenant_id = $1`, c.ID)
+	w.Exec(`insert into agent_versions (tenant_id, version, state, settings) values ($1, 2, 'draft', '{}')`, c.ID)
 	run(t, []step{{c.Viewer, "GET", "/api/tenant/agent", nil, 200, `"settings":{"greeting":"Hello"}`}})
 }
 

@@ -46,10 +46,13 @@ with u as (select id from tenant_usage where tenant_id = $1),
           $2 || ' wish', $2 || ' caller', $3 || '005', $2 || ' street', $2 || ' next', 90, now() from c returning id),
   t as (insert into call_turns (tenant_id, call_id, position, speaker, text) select $1, l.id, 1, 'caller', $2 || ' said' from l),
   a as (insert into appointments (tenant_id, contact_id, call_id, starts_at, ends_at, service, customer_name, customer_phone, address, notes, idempotency_key)
-        select $1, c.id, l.id, now() + interval '1 day', now() + interval '25 hours', $2 || ' repair', $2 || ' customer', $3 || '001', $2 || ' street', $2 || ' note', $2 from c, l),
+        select $1, c.id, l.id, now() + interval '1 day', now() + interval '25 hours', $2 || ' repair', $2 || ' customer', $3 || '001', $2 || ' street', $2 || ' note', $2 from c, l returning id),
+  n as (insert into appointment_notices (tenant_id, appointment_id, change) select $1, a.id, 'booked' from a),
+  k as (insert into call_messages (tenant_id, contact_id, caller_name, caller_phone, body, idempotency_key) select $1, c.id, $2 || ' caller', $3 || '001', $2 || ' message', $2 from c),
+  f as (insert into calendar_feeds (tenant_id, name, prefix, created_by) values ($1, $2 || ' calendar', $2, 'owner@' || $2 || '.test')),
   m as (insert into messages (tenant_id, phone_number_id, contact_id, direction, from_number, to_number, body, provider_sid, error)
         select $1, $4, c.id, 'inbound', $3 || '001', $3 || '000', $2 || ' text', 'SM' || $2, $2 || ' error' from c),
-  v as (insert into agent_versions (tenant_id, version, state, settings, published_at) values ($1, 1, 'published', jsonb_build_object('greeting', $2), now()), ($1, 2, 'draft', jsonb_build_object('greeting', $2), null)),
+  v as (insert into agent_versions (tenant_id, version, state, settings) values ($1, 2, 'published', jsonb_build_object('greeting', $2)), ($1, 3, 'draft', jsonb_build_object('greeting', $2))),
   p as (insert into number_purchases (tenant_id, phone_number, friendly_name, state, reason, refused, provider_sid, requested_by, finished_at)
         values ($1, $3 || '009', $2 || ' line', 'failed', $2 || ' reason', array[$3 || '008'], 'PN' || $2, 'owner@' || $2 || '.test', now())),
   e as (insert into email_log (tenant_id, template, to_email, dedupe_key, params, subject, html, text, status, provider_id, error, sent_at)
@@ -152,7 +155,9 @@ func tables(t *testing.T, w *apitest.World) map[string]string {
 }
 
 // ordinary are text columns that say nothing of a tenant: states, kinds, and the like.
-var ordinary = map[string]bool{"status": true, "call_logs.route": true, "call_logs.end_reason": true, "messages.opt_out_type": true, "subscription_status": true, "state": true, "direction": true, "kind": true, "step": true, "role": true,
+var ordinary = map[string]bool{
+	"appointment_notices.change": true,
+	"status": true, "call_logs.route": true, "call_logs.end_reason": true, "messages.opt_out_type": true, "subscription_status": true, "state": true, "direction": true, "kind": true, "step": true, "role": true,
 	"plan_tier": true, "from_tier": true, "timezone": true, "brand_color": true, "template": true, "prefix": true, "scopes": true, "speaker": true, "area_code": true, "suspension": true, "bulk_items.outcome": true}
 
 // marksOf reads the tenant's marks, and fails if a text column of any table lacks one: then a leak of it would be missed.

@@ -158,11 +158,11 @@ type AgentVersion struct {
 	ID uuid.UUID `json:"id"`
 	// Whose receptionist.
 	TenantID uuid.UUID `json:"tenant_id"`
-	// Counts up per tenant.
+	// Counts up per tenant. Leave empty for the next.
 	Version int32 `json:"version"`
-	// draft, published or archived.
+	// draft, published or archived. Publishing one archives the one before.
 	State string `json:"state"`
-	// Greeting, hours, services, booking rules…
+	// Greeting, hours, services, booking rules… What is left out is as usual in the industry.
 	Settings json.RawMessage `json:"settings"`
 	// When callers first heard it.
 	PublishedAt *time.Time `json:"published_at"`
@@ -206,6 +206,28 @@ type Appointment struct {
 	CreatedAt time.Time `json:"created_at"`
 	// When it was last edited.
 	UpdatedAt time.Time `json:"updated_at"`
+	// The call or conversation it was made in; known before the call has its row.
+	ConversationID *uuid.UUID `json:"conversation_id"`
+}
+
+// Confirmations owed to customers: one for every change of an appointment that is still to come.
+type AppointmentNotice struct {
+	// Opaque key.
+	ID uuid.UUID `json:"id"`
+	// Whose appointment.
+	TenantID uuid.UUID `json:"tenant_id"`
+	// The appointment.
+	AppointmentID uuid.UUID `json:"appointment_id"`
+	// booked, moved or cancelled.
+	Change string `json:"change"`
+	// open; texted to the customer; emailed to the owner, where we cannot text; or skipped, as the appointment had changed again.
+	State string `json:"state"`
+	// The text.
+	MessageID *uuid.UUID `json:"message_id"`
+	// When the appointment changed.
+	CreatedAt time.Time `json:"created_at"`
+	// When it was dealt with.
+	DoneAt *time.Time `json:"done_at"`
 }
 
 // What became of a bulk order at each tenant, written in the transaction that did it.
@@ -240,6 +262,26 @@ type BulkOrder struct {
 	JobID *uuid.UUID `json:"job_id"`
 	// When it was ordered.
 	CreatedAt time.Time `json:"created_at"`
+}
+
+// Secret links under which calendar programs read a tenant's appointments. The link is shown once and kept only as a hash elsewhere.
+type CalendarFeed struct {
+	// Opaque key.
+	ID uuid.UUID `json:"id"`
+	// Whose diary.
+	TenantID uuid.UUID `json:"tenant_id"`
+	// Whose calendar it is for.
+	Name string `json:"name"`
+	// First characters, to recognise it by.
+	Prefix string `json:"prefix"`
+	// Who made it.
+	CreatedBy string `json:"created_by"`
+	// When it was made.
+	CreatedAt time.Time `json:"created_at"`
+	// Last reading, to within some minutes.
+	LastReadAt *time.Time `json:"last_read_at"`
+	// Since when it no longer works.
+	RevokedAt *time.Time `json:"revoked_at"`
 }
 
 // Every call the receptionist took.
@@ -348,6 +390,32 @@ type CallLog struct {
 	QualityScore *int16 `json:"quality_score"`
 	// When the transcript was analysed.
 	AnalysedAt *time.Time `json:"analysed_at"`
+}
+
+// Messages that callers left with the receptionist.
+type CallMessage struct {
+	// Opaque key.
+	ID uuid.UUID `json:"id"`
+	// For whom.
+	TenantID uuid.UUID `json:"tenant_id"`
+	// Who left it, if known.
+	ContactID *uuid.UUID `json:"contact_id"`
+	// The call or conversation it was left in.
+	ConversationID *uuid.UUID `json:"conversation_id"`
+	// As given.
+	CallerName string `json:"caller_name"`
+	// Where to call back, E.164.
+	CallerPhone *string `json:"caller_phone"`
+	// The message.
+	Body string `json:"body"`
+	// An emergency.
+	IsUrgent bool `json:"is_urgent"`
+	// Makes a repeated message the same message.
+	IdempotencyKey *string `json:"idempotency_key"`
+	// When somebody has seen to it.
+	ReadAt *time.Time `json:"read_at"`
+	// When it was left.
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // Transcripts, a row per turn.
@@ -688,6 +756,12 @@ type PlatformAdmin struct {
 type PrivateApiKeyHash struct {
 	Hash  []byte    `json:"hash"`
 	KeyID uuid.UUID `json:"key_id"`
+}
+
+// SHA-256 of each feed's secret. 256 random bits need no salt.
+type PrivateCalendarFeedHash struct {
+	Hash   []byte    `json:"hash"`
+	FeedID uuid.UUID `json:"feed_id"`
 }
 
 // Sign-in links of unsent e-mails, apart from the log staff read; deleted once sent.

@@ -24,6 +24,9 @@ begin
         status = case when coalesce(p_unknown, first_attempt_at is not null) then 'unknown' else 'failed' end
       where id = j.subject_id and status in ('queued', 'sending');
       delete from private.email_links where email_id = j.subject_id;
+    when 'message_send' then
+      update public.messages set error = p_reason, status = case when coalesce(p_unknown, status = 'sending') then 'unknown' else 'failed' end
+      where id = j.subject_id and status in ('queued', 'sending');
     else null;
   end case;
 end $$;

@@ -133,6 +133,7 @@ begin
   update public.appointments set contact_id = null, customer_name = '', customer_phone = null, address = '', notes = '', service = '', idempotency_key = null
   where id = any (v_bookings);
   delete from public.messages where id = any (v_messages);
+  delete from public.call_messages where tenant_id = p_tenant and (contact_id = p_contact or conversation_id = any (v_calls) or caller_phone = c.phone_number);
   delete from public.contacts where id = p_contact;
   update public.activity_log set changes = '{}' where tenant_id = p_tenant and changes <> '{}'
     and (record_id = any (v_calls || v_bookings || v_messages || p_contact) or pg_catalog.strpos(changes::text, c.phone_number) > 0 or pg_catalog.strpos(changes::text, p_contact::text) > 0);

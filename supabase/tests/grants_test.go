@@ -29,11 +29,13 @@ var writable = map[string]map[string]map[string]string{
 		"invitations":     {"insert": "tenant_id email role", "update": "revoked_at sends"},
 		"contacts":        contacts,
 		"appointments":    appointments,
+		"call_messages":   {"update": "read_at"},
 	},
 	"kestrel_key": {
-		"tenants":      {"update": "company_name owner_name owner_phone industry forward_to_number timezone brand_color logo_path"},
-		"contacts":     contacts,
-		"appointments": appointments,
+		"tenants":       {"update": "company_name owner_name owner_phone industry forward_to_number timezone brand_color logo_path"},
+		"contacts":      contacts,
+		"appointments":  appointments,
+		"call_messages": {"update": "read_at"},
 	},
 	"kestrel_admin": {
 		"plans": {"update": "name price_cents monthly_calls description position is_offered"},
@@ -52,6 +54,7 @@ var writable = map[string]map[string]map[string]string{
 		"usage_adjustments": {"insert": "tenant_id usage_id calls reason actor"},
 		"contacts":          contacts,
 		"appointments":      appointments,
+		"call_messages":     {"update": "read_at"},
 	},
 }
 
