@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,7 +45,7 @@ func (l *leg) dial(ctx context.Context, v element) (*document, *CallError) {
 			d.cancel()
 		}
 	}
-	fields := url.Values{}
+	var fields url.Values
 	if connected == nil {
 		for _, d := range parties {
 			<-d.over
@@ -229,14 +230,15 @@ func (l *leg) bridge(ctx context.Context, v element, other *leg) string {
 		t := time.AfterFunc(time.Duration(float64(limit)*float64(time.Second)/l.speed), cancel)
 		defer t.Stop()
 	}
-	defer context.AfterFunc(other.ctx, cancel)()
+	defer context.AfterFunc(other.ctx, near.drain)()
 	l.run(talking, near, near.done)
 	return recording
 }
 
 // bridgeEnd is one end of a bridge between two calls, each of which has its own pace.
 type bridgeEnd struct {
-	star bool // the star key ends it
+	star bool        // the star key ends it
+	last atomic.Bool // the other end is gone: what it said is still heard
 	done chan struct{}
 	once *sync.Once
 	mine *audioQueue // what this end said
@@ -250,12 +252,20 @@ func newBridge() (near, far *bridgeEnd) {
 
 func (e *bridgeEnd) frame(in []byte) []byte {
 	e.mine.put(in)
-	return e.them.take()
+	out := e.them.take()
+	if out == nil && e.last.Load() {
+		e.finish()
+	}
+	return out
 }
+
+func (e *bridgeEnd) drain() { e.last.Store(true) }
+
+func (e *bridgeEnd) finish() { e.once.Do(func() { close(e.done) }) }
 
 func (e *bridgeEnd) digit(d byte) {
 	if e.star && d == '*' {
-		e.once.Do(func() { close(e.done) })
+		e.finish()
 	}
 }
 

@@ -238,16 +238,12 @@ func (l *leg) later(purpose, method, target string, form url.Values) {
 
 // deliver sends a webhook and notes it. A call that is over is saved again, so that what came last is seen.
 func (l *leg) deliver(ctx context.Context, purpose, method, target string, form url.Values) *Webhook {
-	fields := map[string]string{}
-	for k := range form {
-		fields[k] = form.Get(k)
-	}
 	at := l.atMS()
 	hook := l.s.deliver(ctx, method, target, form)
 	kept := *hook
 	kept.Body = kept.Body[:min(len(kept.Body), 4<<10)]
 	l.log(func(c *Call) bool {
-		c.Webhooks = append(c.Webhooks, Delivery{Purpose: purpose, Fields: fields, Webhook: kept, AtMS: at})
+		c.Webhooks = append(c.Webhooks, Delivery{Purpose: purpose, Fields: flat(form), Webhook: kept, AtMS: at})
 		return true
 	})
 	if l.record().over() && l.s.known(l.call.SID) {

@@ -23,19 +23,22 @@ func (l *leg) perform(d *document) bool {
 	for d != nil && l.ctx.Err() == nil {
 		ctx, cancel := context.WithCancel(l.ctx)
 		l.mu.Lock()
+		if l.redirect != nil {
+			d, l.redirect = l.redirect, nil
+		}
 		l.interrupt = cancel
 		l.mu.Unlock()
 		next, failed := l.play(ctx, d)
 		cancel()
 		l.mu.Lock()
-		instead := l.redirect
-		l.redirect, l.interrupt = nil, nil
+		if l.redirect != nil {
+			next, failed = l.redirect, nil
+		}
+		l.interrupt = nil
 		l.mu.Unlock()
 		switch {
 		case l.ctx.Err() != nil:
 			return false
-		case instead != nil:
-			next = instead
 		case failed != nil:
 			l.fail(failed)
 			if next = l.fallback(d, failed); next == nil {
@@ -69,16 +72,14 @@ func (l *leg) apologise() {
 	l.end(EndApplication, "")
 }
 
-// transfer performs d instead of what is being performed. It reports whether the call was there to hear of it.
-func (l *leg) transfer(d *document) bool {
+// transfer performs d instead of what is being performed, or what the call was to begin with.
+func (l *leg) transfer(d *document) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.call.over() || l.interrupt == nil {
-		return false
-	}
 	l.redirect = d
-	l.interrupt()
-	return true
+	if l.interrupt != nil {
+		l.interrupt()
+	}
 }
 
 // play fetches d and executes its verbs. It returns the document that comes next, if any.

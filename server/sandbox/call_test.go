@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/twilio/twilio-go/client"
 
 	"kestrel.ai/server/sandbox"
@@ -26,6 +28,7 @@ type kestrel struct {
 	answers  map[string]string // path → TwiML
 	received []webhook
 	stream   func(*server)
+	messages *jsonschema.Schema // of a media stream
 }
 
 type webhook struct {
@@ -38,7 +41,11 @@ const caller1 = "+16175550123"
 // line is a sandbox whose number haiec has its webhooks at a kestrel.
 func line(t *testing.T, o sandbox.Options, answers map[string]string) (*rig, *kestrel) {
 	t.Helper()
-	k := &kestrel{t: t, answers: answers}
+	messages, err := jsonschema.NewCompiler().Compile("testdata/media.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &kestrel{t: t, answers: answers, messages: messages}
 	validator := client.NewRequestValidator(sandbox.DefaultAuthToken)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
@@ -74,7 +81,7 @@ func line(t *testing.T, o sandbox.Options, answers map[string]string) (*rig, *ke
 	k.url = receiver.URL
 	t.Cleanup(receiver.Close)
 	r := start(t, o)
-	_, err := r.sandbox.AddNumber(sandbox.Number{
+	_, err = r.sandbox.AddNumber(sandbox.Number{
 		PhoneNumber: haiec, VoiceURL: k.url + "/voice", VoiceFallbackURL: k.url + "/fallback", VoiceFallbackMethod: "GET", StatusCallback: k.url + "/status",
 	})
 	if err != nil {
@@ -115,6 +122,7 @@ type server struct {
 	ctx  context.Context
 	conn *websocket.Conn
 	sid  string
+	k    *kestrel
 }
 
 type message struct {
@@ -145,7 +153,7 @@ func (k *kestrel) serveStream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { _ = conn.CloseNow() }()
-	s := &server{t: k.t, ctx: r.Context(), conn: conn}
+	s := &server{t: k.t, ctx: r.Context(), conn: conn, k: k}
 	if m, ok := s.next(); !ok || m.Event != "connected" {
 		k.t.Errorf("the first message is %+v", m)
 	}
@@ -168,6 +176,13 @@ func (s *server) next() (m message, ok bool) {
 	}
 	if err := json.Unmarshal(raw, &m); err != nil {
 		s.t.Error(err)
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		s.t.Error(err)
+	}
+	if err := s.k.messages.Validate(value); err != nil {
+		s.t.Errorf("%s: %v", raw, err)
 	}
 	return m, true
 }
@@ -232,6 +247,7 @@ func TestConversation(t *testing.T) {
 	if ended.Status != "completed" || ended.EndReason != sandbox.EndVerb || len(ended.Errors) != 0 || ended.Streams[0].EndReason != "server_closed" {
 		t.Errorf("the call ended as %+v", ended)
 	}
+	eventually(t, "a status callback", func() bool { return len(k.got("/status")) == 1 })
 	if status := k.got("/status"); len(status) != 1 || status[0].Get("CallStatus") != "completed" || status[0].Get("CallDuration") == "" || status[0].Get("CallSid") != ended.SID {
 		t.Errorf("status callbacks: %v", status)
 	}

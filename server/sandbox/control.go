@@ -5,6 +5,7 @@ package sandbox
 //	GET    /_sandbox/emails?to=&subject=  what was sent; /emails/{id} is one, /emails/{id}/html shows it
 //	GET    /_sandbox/numbers              owned numbers with their webhooks
 //	POST   /_sandbox/numbers              {phone_number, …}: own a number without buying it
+//	POST   /_sandbox/numbers/{number}     {a2p, messaging_service_sid}: what only the console shows
 //	GET    /_sandbox/messages, calls      both directions, with what the webhook answered
 //	POST   /_sandbox/messages             {to, from, body}: a customer's SMS
 //	POST   /_sandbox/calls                {to, from, say: […], hangup_after_ms}: a customer rings; see Ring and Line

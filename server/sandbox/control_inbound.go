@@ -1,6 +1,9 @@
 package sandbox
 
-import "net/http"
+import (
+	"net/http"
+	"strconv"
+)
 
 // inbound is a customer's message.
 type inbound struct {
@@ -47,7 +50,24 @@ func (s *Sandbox) controlReceiveMessage(r *http.Request) (int, any, error) {
 	form.Set("Body", in.Body)
 	form.Set("NumMedia", "0")
 	form.Set("NumSegments", "1")
+	word := s.keyword(in)
+	if m.ServiceSID = n.MessagingServiceSID; m.ServiceSID != "" {
+		form.Set("MessagingServiceSid", m.ServiceSID)
+		if word != "" {
+			form.Set("OptOutType", word)
+		}
+	}
 	m.Webhook = s.deliver(r.Context(), n.SMSMethod, n.SMSURL, form)
+	failed := s.reply(m, m.Webhook)
+	if failed != nil && n.SMSFallbackURL != "" {
+		form.Set("ErrorCode", strconv.Itoa(failed.Code))
+		form.Set("ErrorUrl", n.SMSURL)
+		m.Webhook = s.deliver(r.Context(), n.SMSFallbackMethod, n.SMSFallbackURL, form)
+		failed = s.reply(m, m.Webhook)
+	}
+	if failed != nil {
+		m.ErrorCode = failed.Code
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return 201, m, s.commit(entry{Message: &m})

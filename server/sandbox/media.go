@@ -127,7 +127,7 @@ func (st *stream) serve(ctx context.Context, noun element, parameters map[string
 	}
 	dialling, cancel := context.WithTimeout(ctx, streamHandshake)
 	defer cancel()
-	conn, resp, err := websocket.Dial(dialling, target, &websocket.DialOptions{
+	conn, resp, err := websocket.Dial(dialling, target, &websocket.DialOptions{ //nolint:bodyclose // Dial has read it
 		HTTPClient: &http.Client{Transport: st.l.s.webhooks.Transport},
 		HTTPHeader: http.Header{"X-Twilio-Signature": {Signature(st.l.s.authToken, target, nil)}, "User-Agent": {"Twilio.TmeWs/1.0"}},
 	})
@@ -294,6 +294,9 @@ func (st *stream) frame(in []byte) []byte {
 		return nil
 	}
 	st.media(in)
+	if st.chunk%50 == 0 {
+		st.noted()
+	}
 	n := min(frameBytes, len(st.buffer))
 	if n == 0 {
 		return nil
@@ -368,8 +371,13 @@ func (st *stream) queue(message map[string]any) {
 // note puts the stream's log into the call's record.
 func (st *stream) note() {
 	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.noted()
+}
+
+// noted is note for who holds st.mu.
+func (st *stream) noted() {
 	now := st.log
-	st.mu.Unlock()
 	st.l.log(func(c *Call) bool {
 		for i := range c.Streams {
 			if c.Streams[i].SID == now.SID {

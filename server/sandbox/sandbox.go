@@ -225,6 +225,7 @@ func (s *Sandbox) routes() http.Handler {
 	control("GET /_sandbox/emails/{id}", s.controlEmail)
 	control("GET /_sandbox/numbers", s.controlNumbers)
 	control("POST /_sandbox/numbers", s.controlAddNumber)
+	control("POST /_sandbox/numbers/{number}", s.controlSetNumber)
 	control("GET /_sandbox/messages", s.controlMessages)
 	control("POST /_sandbox/messages", s.controlReceiveMessage)
 	control("GET /_sandbox/calls", s.controlCalls)

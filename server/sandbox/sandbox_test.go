@@ -112,6 +112,16 @@ func (r *rig) buy(number string) *api.ApiV2010IncomingPhoneNumber {
 	return n
 }
 
+// eventually fails the test unless what it waits for comes true.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
 const haiec = "+18573825169"
 
 // clock is a settable time.

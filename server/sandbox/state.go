@@ -19,6 +19,7 @@ type state struct {
 	Messages   []Message
 	Calls      []Call
 	Recordings []Recording
+	OptOuts    []optOut
 	Keys       []idempotencyKey
 }
 
@@ -32,6 +33,7 @@ type entry struct {
 	Message   *Message        `json:"message,omitempty"`
 	Call      *Call           `json:"call,omitempty"`
 	Recording *Recording      `json:"recording,omitempty"`
+	OptOut    *optOut         `json:"opt_out,omitempty"`
 	Reset     bool            `json:"reset,omitempty"`
 }
 
@@ -55,6 +57,9 @@ func (st *state) apply(e entry) {
 	}
 	if e.Call != nil {
 		st.Calls = put(st.Calls, *e.Call, func(c Call) bool { return c.SID == e.Call.SID })
+	}
+	if e.OptOut != nil {
+		st.OptOuts = put(st.OptOuts, *e.OptOut, func(o optOut) bool { return o.Customer == e.OptOut.Customer && o.Number == e.OptOut.Number })
 	}
 	if e.Recording != nil {
 		st.Recordings = put(st.Recordings, *e.Recording, func(r Recording) bool { return r.SID == e.Recording.SID })
@@ -197,6 +202,9 @@ func (f *stateFile) rewrite(st *state) error {
 	}
 	for i := range st.Calls {
 		write(entry{Call: &st.Calls[i]})
+	}
+	for i := range st.OptOuts {
+		write(entry{OptOut: &st.OptOuts[i]})
 	}
 	for i := range st.Recordings {
 		write(entry{Recording: &st.Recordings[i]})

@@ -90,22 +90,16 @@ func (s *Sandbox) createCall(r *http.Request) (int, any, error) {
 	}
 	placed := l.record()
 	first := &document{purpose: "voice", url: f.Get("Url"), method: f.Get("Method"), twiml: f.Get("Twiml")}
-	l.redirect = nil
 	s.spawn(func() { l.place(first, phone, time.Duration(timeout)*time.Second) })
 	return 201, s.callResource(placed), nil
 }
 
-// place rings, performs what was asked for (or what POST Calls/{sid} replaced it by meanwhile) and hangs up.
+// place rings, performs what was asked for and hangs up.
 func (l *leg) place(first *document, phone Phone, timeout time.Duration) {
 	defer l.close()
 	if !l.pickUp(l.ctx, phone, timeout) {
 		return
 	}
-	l.mu.Lock()
-	if l.redirect != nil {
-		first, l.redirect = l.redirect, nil
-	}
-	l.mu.Unlock()
 	if l.perform(first) {
 		l.end(EndTwiML, "")
 	}
@@ -155,12 +149,7 @@ func (s *Sandbox) updateCall(r *http.Request) (int, any, error) {
 			return 0, nil, &twilioError{400, 21205, "Url parameter is required."}
 		}
 		l.step("redirect", or(instead.url, "TwiML"))
-		if l.transfer(instead) {
-			break
-		}
-		l.mu.Lock()
-		l.redirect = instead // not answered yet: it begins with this
-		l.mu.Unlock()
+		l.transfer(instead)
 	case "completed", "canceled":
 		if status == "canceled" && c.AnswerAt != nil {
 			return 0, nil, &twilioError{400, 21220, "A call in progress cannot be canceled."}

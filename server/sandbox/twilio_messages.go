@@ -10,16 +10,20 @@ import (
 	"unicode/utf8"
 )
 
-// Message is an SMS: sent through the API, or received by POST /_sandbox/messages.
+// Message is an SMS: sent through the API, received by POST /_sandbox/messages, or sent as an answer to that.
 type Message struct {
-	SID       string    `json:"sid"`
-	Direction string    `json:"direction"` // inbound or outbound-api
-	From      string    `json:"from"`
-	To        string    `json:"to"`
-	Body      string    `json:"body"`
-	Status    string    `json:"status"`
-	Webhook   *Webhook  `json:"webhook,omitempty"` // what the number's sms_url answered, inbound only
-	CreatedAt time.Time `json:"created_at"`
+	SID       string `json:"sid"`
+	Direction string `json:"direction"` // inbound, outbound-api or outbound-reply
+	From      string `json:"from"`
+	To        string `json:"to"`
+	Body      string `json:"body"`
+	Status    string `json:"status"`
+	// ErrorCode is Twilio's, where the message was not delivered.
+	ErrorCode  int        `json:"error_code,omitempty"`
+	ServiceSID string     `json:"messaging_service_sid,omitempty"`
+	Webhook    *Webhook   `json:"webhook,omitempty"`   // what the number's sms_url answered, inbound only
+	Callbacks  []Delivery `json:"callbacks,omitempty"` // status callbacks of an outbound one
+	CreatedAt  time.Time  `json:"created_at"`
 }
 
 // Messages lists every message, newest first.
@@ -29,10 +33,18 @@ func (s *Sandbox) Messages() []Message {
 	return newestFirst(s.state.Messages)
 }
 
-// createMessage keeps the message and calls it delivered at once; status callbacks are not sent.
+// createMessage takes a message; its delivery, with status callbacks, follows by itself.
 func (s *Sandbox) createMessage(r *http.Request) (int, any, error) {
 	f := r.PostForm
-	to, from, body := f.Get("To"), f.Get("From"), f.Get("Body")
+	to, from, body, service := f.Get("To"), f.Get("From"), f.Get("Body"), f.Get("MessagingServiceSid")
+	if from == "" && service != "" {
+		s.mu.Lock()
+		n, _ := s.numberWhere(func(n Number) bool { return n.MessagingServiceSID == service })
+		s.mu.Unlock()
+		if from = n.PhoneNumber; from == "" {
+			return 0, nil, &twilioError{400, 21703, "The Messaging Service does not have a phone number available to send a message."}
+		}
+	}
 	_, owned := s.owned(from)
 	switch {
 	case to == "":
@@ -52,13 +64,10 @@ func (s *Sandbox) createMessage(r *http.Request) (int, any, error) {
 	case !owned:
 		return 0, nil, &twilioError{400, 21606, "The From phone number " + from + " is not a valid, SMS-capable inbound phone number for your account."}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m := Message{SID: "SM" + s.nextHex("message"), Direction: "outbound-api", From: from, To: to, Body: body, Status: "delivered", CreatedAt: s.now().UTC()}
-	if err := s.commit(entry{Message: &m}); err != nil {
+	m, err := s.sendMessage(Message{Direction: "outbound-api", From: from, To: to, Body: body, ServiceSID: service}, f.Get("StatusCallback"))
+	if err != nil {
 		return 0, nil, err
 	}
-	m.Status = "queued" // as Twilio answers before it tries
 	return 201, s.messageResource(m), nil
 }
 
@@ -102,10 +111,14 @@ func (s *Sandbox) fetchMessage(r *http.Request) (int, any, error) {
 
 func (s *Sandbox) messageResource(m Message) map[string]any {
 	uri := s.accountURI(fmt.Sprintf("/Messages/%s", m.SID))
+	var code, why any
+	if m.ErrorCode != 0 {
+		code, why = m.ErrorCode, "Message was not delivered"
+	}
 	return map[string]any{
 		"sid": m.SID, "account_sid": s.accountSID, "direction": m.Direction, "from": m.From, "to": m.To, "body": m.Body, "status": m.Status,
 		"num_segments": strconv.Itoa(1 + max(0, utf8.RuneCountInString(m.Body)-1)/160), "num_media": "0",
-		"messaging_service_sid": nil, "error_code": nil, "error_message": nil, "price": nil, "price_unit": "USD", "api_version": "2010-04-01",
+		"messaging_service_sid": orNull(m.ServiceSID), "error_code": code, "error_message": why, "price": nil, "price_unit": "USD", "api_version": "2010-04-01",
 		"date_created": twilioTime(m.CreatedAt), "date_updated": twilioTime(m.CreatedAt), "date_sent": twilioTime(m.CreatedAt),
 		"uri": uri + ".json", "subresource_uris": map[string]string{"media": uri + "/Media.json"},
 	}

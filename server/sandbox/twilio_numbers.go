@@ -13,25 +13,30 @@ import (
 
 // Number is a phone number that the sandbox's Twilio account owns.
 type Number struct {
-	SID                  string    `json:"sid"`
-	PhoneNumber          string    `json:"phone_number"` // E.164
-	FriendlyName         string    `json:"friendly_name"`
-	VoiceURL             string    `json:"voice_url"`
-	VoiceMethod          string    `json:"voice_method"`
-	VoiceFallbackURL     string    `json:"voice_fallback_url"`
-	VoiceFallbackMethod  string    `json:"voice_fallback_method"`
-	StatusCallback       string    `json:"status_callback"`
-	StatusCallbackMethod string    `json:"status_callback_method"`
-	SMSURL               string    `json:"sms_url"`
-	SMSMethod            string    `json:"sms_method"`
-	SMSFallbackURL       string    `json:"sms_fallback_url"`
-	SMSFallbackMethod    string    `json:"sms_fallback_method"`
-	VoiceCallerIDLookup  bool      `json:"voice_caller_id_lookup"`
-	AddressSID           string    `json:"address_sid"`
-	BundleSID            string    `json:"bundle_sid"`
-	AddressRequirements  string    `json:"address_requirements"`
-	CreatedAt            time.Time `json:"created_at"`
-	UpdatedAt            time.Time `json:"updated_at"`
+	SID                  string `json:"sid"`
+	PhoneNumber          string `json:"phone_number"` // E.164
+	FriendlyName         string `json:"friendly_name"`
+	VoiceURL             string `json:"voice_url"`
+	VoiceMethod          string `json:"voice_method"`
+	VoiceFallbackURL     string `json:"voice_fallback_url"`
+	VoiceFallbackMethod  string `json:"voice_fallback_method"`
+	StatusCallback       string `json:"status_callback"`
+	StatusCallbackMethod string `json:"status_callback_method"`
+	SMSURL               string `json:"sms_url"`
+	SMSMethod            string `json:"sms_method"`
+	SMSFallbackURL       string `json:"sms_fallback_url"`
+	SMSFallbackMethod    string `json:"sms_fallback_method"`
+	VoiceCallerIDLookup  bool   `json:"voice_caller_id_lookup"`
+	AddressSID           string `json:"address_sid"`
+	BundleSID            string `json:"bundle_sid"`
+	AddressRequirements  string `json:"address_requirements"`
+	// A2P is the state of the number's A2P 10DLC registration: registered where empty; from an unregistered number messages
+	// are not delivered (30034).
+	A2P string `json:"a2p,omitempty"`
+	// MessagingServiceSID is the service that the number belongs to, if any: its webhooks then have OptOutType.
+	MessagingServiceSID string    `json:"messaging_service_sid,omitempty"`
+	CreatedAt           time.Time `json:"created_at"`
+	UpdatedAt           time.Time `json:"updated_at"`
 }
 
 // Numbers lists what the account owns, newest first.

@@ -221,6 +221,7 @@ func TestMessages(t *testing.T) {
 	if err != nil || *sent.Status != "queued" || *sent.Direction != "outbound-api" {
 		t.Fatalf("%v %+v", err, sent)
 	}
+	eventually(t, "the message is delivered", func() bool { return r.sandbox.Messages()[0].Status == "delivered" })
 	fetched, err := r.twilio.FetchMessage(*sent.Sid, nil)
 	if err != nil || *fetched.Status != "delivered" || *fetched.Body != "Your appointment is at 3" {
 		t.Errorf("%v %+v", err, fetched)

@@ -125,7 +125,6 @@ func voiceRules() map[string]rule {
 // messageRules is the part of https://www.twilio.com/docs/messaging/twiml that the sandbox can play.
 func messageRules() map[string]rule {
 	return map[string]rule{
-		"Redirect": {attrs: attributes("method", httpMethod), text: true},
 		"Message": {text: true, attrs: attributes("to", anything, "from", anything, "action", address, "method", httpMethod, "statusCallback", address),
 			nouns: map[string]rule{"Body": {text: true}}},
 	}
