@@ -66,7 +66,11 @@ func (i *item) turn() script.Turn {
 	for _, p := range i.Parts {
 		said = append(said, p.Text+p.Transcript)
 	}
-	return script.Turn{Role: i.Role, Text: strings.TrimSpace(strings.Join(said, " "))}
+	t := script.Turn{Role: i.Role, Text: strings.TrimSpace(strings.Join(said, " "))}
+	if i.spoken != nil && i.Status != "in_progress" {
+		t.Unheard = i.spoken.after(i.spoken.sent)
+	}
+	return t
 }
 
 // spoken is text as audio: words, and where in the audio each ends.
@@ -106,6 +110,15 @@ func (s *spoken) heard(bytes int) string {
 		n++
 	}
 	return strings.Join(s.words[:n], " ")
+}
+
+// after is what a listener had not heard whole by then.
+func (s *spoken) after(bytes int) string {
+	n := 0
+	for n < len(s.words) && s.ends[n] <= bytes {
+		n++
+	}
+	return strings.Join(s.words[n:], " ")
 }
 
 func (s *Session) find(id string) (at int) {
@@ -221,8 +234,8 @@ func (s *Session) truncate(id string, content, endMS int) *problem {
 	if end > i.spoken.sent {
 		return &problem{"invalid_value", "Audio content of " + ms(i.spoken.sent) + "ms is already shorter than " + ms(end) + "ms", "audio_end_ms"}
 	}
-	i.spoken.sent = end
 	s.mu.Lock()
+	i.spoken.sent = end
 	i.Parts[0].Transcript = i.spoken.heard(end)
 	s.mu.Unlock()
 	s.send("conversation.item.truncated", map[string]any{"item_id": id, "content_index": 0, "audio_end_ms": endMS})

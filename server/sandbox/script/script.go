@@ -23,6 +23,8 @@ type Turn struct {
 	Text   string `json:"text"`
 	CallID string `json:"call_id,omitempty"`
 	Name   string `json:"name,omitempty"`
+	// Unheard is what an assistant's turn would have gone on to say, had it not been interrupted.
+	Unheard string `json:"unheard,omitempty"`
 }
 
 // Tool is a function that may be called. Parameters is a JSON schema.
