@@ -8,7 +8,7 @@ import (
 )
 
 // Housekeeping asks, once a minute, what has been left lying: jobs that River lost, e-mails and purchases without a
-// job, expired rows. It takes the time from Go and can be late or run twice.
+// job, views as a tenant that ran out, expired rows. It takes the time from Go and can be late or run twice.
 type Housekeeping struct{}
 
 // Kind implements river.JobArgs.
@@ -35,6 +35,9 @@ func (w *housekeepingWorker) Work(ctx context.Context, job *river.Job[Housekeepi
 		return err
 	}
 	if err := q.ForgetSignUps(ctx, now); err != nil {
+		return err
+	}
+	if _, err := q.ExpireViews(ctx, now); err != nil {
 		return err
 	}
 	_, err = q.DeleteOldIdempotencyKeys(ctx, now.Add(-24*time.Hour))

@@ -13,10 +13,6 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
-	"github.com/jackc/pgx/v5"
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"riverqueue.com/riverui"
 
 	adminui "kestrel.ai/admin-ui"
 	"kestrel.ai/jobs/twilio"
@@ -31,7 +27,7 @@ type web struct {
 	app      *fiber.App
 	edge     *edge.Edge
 	listener *supabase.Listener
-	riverUI  *riverui.Handler
+	jobs     *jobsUI
 	log      *slog.Logger
 	drain    time.Duration
 	draining atomic.Bool
@@ -92,15 +88,7 @@ func (w *web) routes(cfg Config, db *supabase.DB, hosts subdomain.Hosts) error {
 	if err != nil {
 		return err
 	}
-	// A client that never starts: River UI reads and retries through it.
-	queue, err := river.NewClient(riverpgxv5.New(db.Pool()), &river.Config{Schema: "river", Logger: w.log})
-	if err != nil {
-		return err
-	}
-	w.riverUI, err = riverui.NewHandler(&riverui.HandlerOpts{
-		Endpoints: riverui.NewEndpoints[pgx.Tx](queue, nil), Logger: w.log, Prefix: "/jobs", JobListHideArgsByDefault: true,
-	})
-	if err != nil {
+	if w.jobs, err = newJobsUI(cfg, w.log); err != nil {
 		return err
 	}
 	auth, err := supabase.NewAuth(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal())
@@ -111,8 +99,8 @@ func (w *web) routes(cfg Config, db *supabase.DB, hosts subdomain.Hosts) error {
 	w.app.Use(w.edge.Handle)
 	api.New(api.Deps{DB: db, Edge: w.edge, Listener: w.listener, Twilio: vendor, Auth: auth, Storage: supabase.NewStorage(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal()), Config: apiConfig(cfg), Log: w.log}).Register(w.app)
 	w.app.All("/auth/v1/*", signIn.Handle)
-	w.app.All("/jobs", adaptor.HTTPHandler(w.riverUI))
-	w.app.All("/jobs/*", adaptor.HTTPHandler(w.riverUI))
+	w.app.All("/jobs", w.jobs.handle)
+	w.app.All("/jobs/*", w.jobs.handle)
 	w.app.Use(pages(files))
 	return nil
 }
@@ -131,7 +119,8 @@ func (w *web) run(ctx context.Context, ln net.Listener) error {
 	defer stop()
 	go w.listener.Run(background)
 	go w.edge.Run(background)
-	if err := w.riverUI.Start(background); err != nil {
+	defer w.jobs.pool.Close()
+	if err := w.jobs.pages.Start(background); err != nil {
 		return err
 	}
 	failed := make(chan error, 1)

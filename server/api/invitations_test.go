@@ -234,6 +234,56 @@ func TestTransferAndLeave(t *testing.T) {
 	eventually(t, func() bool { return haiec.Owner.Do("GET", "/api/tenant", nil).Status == 403 })
 }
 
+func TestLeavingWhatCanOnlyBeRead(t *testing.T) {
+	t.Parallel()
+	w := apitest.New(t)
+	c := w.Company("haiec", "+18573825169")
+	leave := func(who apitest.Caller) apitest.Answer {
+		return who.Do("POST", "/api/tenant/members/leave", `{"confirm":true}`)
+	}
+	for status, who := range map[string]apitest.Caller{"suspended": c.Viewer, "cancelled": c.Member} {
+		w.Exec(`update tenants set subscription_status = 'active' where id = $1`, c.ID)
+		w.Exec(`update tenants set subscription_status = $2 where id = $1`, c.ID, status)
+		eventually(t, func() bool { return c.Owner.Do("PATCH", "/api/tenant", `{}`).Problem().Code == "tenant_suspended" })
+		wants(t, "the last owner of a "+status+" tenant", leave(c.Owner), 409, "last_owner")
+		wants(t, "a key", leave(c.ReadKey), 403, "insufficient_scope")
+		if a := leave(who); a.Status != 204 {
+			t.Errorf("%s: %d %s", status, a.Status, a.Body)
+		}
+		eventually(t, func() bool { return who.Do("GET", "/api/tenant", nil).Status == 403 })
+	}
+}
+
+func TestStaffHandleMembers(t *testing.T) {
+	t.Parallel()
+	w := apitest.New(t)
+	c, other := w.Company("haiec", "+18573825169"), w.Company("other-co", "+18575550100")
+	staff := w.Staff("staff@kestrel.ai")
+	id := func(who apitest.Caller) string {
+		return apitest.Value[uuid.UUID](w, `select id from tenant_users where tenant_id = $1 and user_id = $2`, c.ID, who.UserID).String()
+	}
+	at := "/api/admin/tenants/" + c.ID.String()
+	owner, admin, viewer := at+"/members/"+id(c.Owner), at+"/members/"+id(c.Admin), at+"/members/"+id(c.Viewer)
+	run(t, []step{
+		{staff, "PATCH", owner, `{"role":"viewer"}`, 409, `"last_owner"`},
+		{staff, "DELETE", owner, nil, 409, `"last_owner"`},
+		{staff, "PATCH", "/api/admin/tenants/" + other.ID.String() + "/members/" + id(c.Viewer), `{"role":"owner"}`, 404, `"member_not_found"`},
+		{staff, "DELETE", "/api/admin/tenants/" + uuid.NewString() + "/members/" + id(c.Viewer), nil, 404, `"tenant_not_found"`},
+		{staff, "PATCH", viewer, `{"role":"member"}`, 200, `"role":"member"`},
+		{c.Viewer, "GET", "/api/tenant/activity?action=member.updated&actor=admin", nil, 200, `"actor":"admin:` + staff.UserID.String()},
+		{staff, "POST", at + "/transfer-ownership", `{"member_id":"` + id(c.Owner) + `"}`, 409, `"already_owner"`},
+		{staff, "POST", at + "/transfer-ownership", `{"member_id":"` + id(c.Admin) + `","from_member_id":"` + id(c.Viewer) + `"}`, 409, `"not_an_owner"`},
+		{staff, "POST", at + "/transfer-ownership", `{"member_id":"` + id(c.Admin) + `"}`, 200, `"role":"owner"`},
+		{staff, "GET", at + "/members", nil, 200, `"email":"owner@haiec.test","role":"admin"`},
+		{staff, "PATCH", owner, `{"role":"owner"}`, 200, `"role":"owner"`},
+		{staff, "POST", at + "/transfer-ownership", `{"member_id":"` + id(c.Member) + `"}`, 409, `"several_owners"`},
+		{staff, "POST", at + "/transfer-ownership", `{"member_id":"` + id(c.Member) + `","from_member_id":"` + id(c.Admin) + `"}`, 200, `"role":"owner"`},
+		{staff, "DELETE", admin, nil, 204, ""},
+		{staff, "DELETE", admin, nil, 404, `"member_not_found"`},
+	})
+	eventually(t, func() bool { return c.Admin.Do("GET", "/api/tenant", nil).Status == 403 })
+}
+
 func TestPlatformInvites(t *testing.T) {
 	t.Parallel()
 	w := apitest.New(t)

@@ -36,8 +36,6 @@ func (a *API) listMembers(ctx context.Context, _ *struct{}) (*listOutput[Member]
 	return whole(each(rows, func(r db.ListMembersRow) Member { return member(db.FindMemberRow(r)) })), err
 }
 
-type addMemberInput struct{ Body AddMember }
-
 // AddMember names a person by address.
 type AddMember struct {
 	Email string `json:"email" maxLength:"254" example:"dispatch@haiec.com"`
@@ -51,26 +49,10 @@ func (b *AddMember) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
 	return f.errs
 }
 
-type newMemberOutput struct {
-	Location string `header:"Location"`
-	Body     Member
-}
-
 type memberOutput struct{ Body Member }
 
-const addMemberDoc doc = `Add a member
-By e-mail; whoever signs in with that address, confirmed, is in. Admins add viewers and members, owners anybody.`
-
-func (a *API) addMember(ctx context.Context, in *addMemberInput) (*newMemberOutput, error) {
-	if err := mayGrant(ctx, in.Body.Role); err != nil {
-		return nil, err
-	}
-	r, err := a.query(ctx).AddMember(ctx, tenantOf(ctx), in.Body.Email, db.MemberRole(in.Body.Role))
-	if err != nil {
-		return nil, err
-	}
-	return &newMemberOutput{Location: "/api/tenant/members/" + r.ID.String(), Body: member(db.FindMemberRow(r))}, nil
-}
+const addMemberDoc doc = `Invite somebody (as a member)
+The same as POST /api/tenant/invitations, and answered by the invitation: nobody joins who has not accepted.`
 
 // mayGrant says early and clearly what row-level security would refuse.
 func mayGrant(ctx context.Context, role string) error {
@@ -111,21 +93,10 @@ type LeaveTenant struct {
 }
 
 const leaveDoc doc = `Leave the tenant
-Ends one's own membership, within a second. The last owner stays: 409 last_owner.`
+Ends one's own membership, within a second, of a suspended or cancelled tenant too. The last owner stays: 409 last_owner.`
 
 func (a *API) leaveTenant(ctx context.Context, _ *leaveInput) (*struct{}, error) {
 	return nil, a.query(ctx).LeaveTenant(ctx, tenantOf(ctx))
-}
-
-const tenantMembersDoc doc = `List a tenant's members
-Owners first.`
-
-func (a *API) listTenantMembers(ctx context.Context, in *TenantPath) (*listOutput[Member], error) {
-	if err := a.open(ctx, a.DB.As(edge.FromContext(ctx).SQL()), in.ID.UUID); err != nil {
-		return nil, err
-	}
-	rows, err := a.query(ctx).ListMembers(ctx, in.ID.UUID)
-	return whole(each(rows, func(r db.ListMembersRow) Member { return member(db.FindMemberRow(r)) })), err
 }
 
 // MemberInput names a membership in the path.
@@ -153,51 +124,67 @@ const patchMemberDoc doc = `Change a member's role
 Nobody changes their own. Admins handle viewers and members, owners everybody; the last owner stays.`
 
 func (a *API) patchMember(ctx context.Context, in *patchMemberInput) (*memberOutput, error) {
+	return a.changeRole(ctx, tenantOf(ctx), in.ID.UUID, in.Body.Role, byRole)
+}
+
+// whoMay tells what a change of members is held to, besides the rules of SQL.
+type whoMay bool
+
+const (
+	byRole  whoMay = true  // the caller's own standing in the tenant
+	byStaff whoMay = false // the platform's power over all of them
+)
+
+func (a *API) changeRole(ctx context.Context, tenant, id uuid.UUID, role string, may whoMay) (*memberOutput, error) {
 	out := &memberOutput{}
-	err := a.DB.Tx(ctx, edge.FromContext(ctx).SQL(), func(tx pgx.Tx) error {
+	return out, a.DB.Tx(ctx, edge.FromContext(ctx).SQL(), func(tx pgx.Tx) error {
 		q := db.New(tx)
-		now, err := findMember(ctx, q, in.ID.UUID)
-		if err != nil {
+		now, err := findMember(ctx, q, tenant, id, may)
+		switch {
+		case err != nil:
 			return err
-		}
-		if now.UserID != nil && *now.UserID == edge.FromContext(ctx).Principal.UserID {
+		case may == byRole && now.UserID != nil && *now.UserID == edge.FromContext(ctx).Principal.UserID:
 			return errSelf
+		case may == byRole:
+			if err := mayGrant(ctx, role); err != nil {
+				return err
+			}
 		}
-		if err := mayGrant(ctx, in.Body.Role); err != nil {
-			return err
-		}
-		r, err := q.ChangeRole(ctx, db.MemberRole(in.Body.Role), tenantOf(ctx), in.ID.UUID)
+		r, err := q.ChangeRole(ctx, db.MemberRole(role), tenant, id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return errForbidden
 		}
 		out.Body = member(db.FindMemberRow(r))
 		return err
 	})
-	return out, err
 }
 
 // findMember finds a member whom the caller may change.
-func findMember(ctx context.Context, q *db.Queries, id uuid.UUID) (db.FindMemberRow, error) {
-	now, err := q.FindMember(ctx, tenantOf(ctx), id)
-	if errors.Is(err, pgx.ErrNoRows) {
+func findMember(ctx context.Context, q *db.Queries, tenant, id uuid.UUID, may whoMay) (db.FindMemberRow, error) {
+	now, err := q.FindMember(ctx, tenant, id)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
 		return now, errNoMember
+	case err == nil && may == byRole:
+		err = mayGrant(ctx, string(now.Role))
 	}
-	if err != nil {
-		return now, err
-	}
-	return now, mayGrant(ctx, string(now.Role))
+	return now, err
 }
 
 const removeMemberDoc doc = `Remove a member
-Within a second, open streams included. The last owner stays: 409 last_owner.`
+Within a second, open streams included. The last owner stays: 409 last_owner. API keys that they made are the tenant's and stay.`
 
 func (a *API) removeMember(ctx context.Context, in *MemberInput) (*struct{}, error) {
-	return nil, a.DB.Tx(ctx, edge.FromContext(ctx).SQL(), func(tx pgx.Tx) error {
+	return nil, a.dropMember(ctx, tenantOf(ctx), in.ID.UUID, byRole)
+}
+
+func (a *API) dropMember(ctx context.Context, tenant, id uuid.UUID, may whoMay) error {
+	return a.DB.Tx(ctx, edge.FromContext(ctx).SQL(), func(tx pgx.Tx) error {
 		q := db.New(tx)
-		if _, err := findMember(ctx, q, in.ID.UUID); err != nil {
+		if _, err := findMember(ctx, q, tenant, id, may); err != nil {
 			return err
 		}
-		n, err := q.RemoveMember(ctx, tenantOf(ctx), in.ID.UUID)
+		n, err := q.RemoveMember(ctx, tenant, id)
 		if err == nil && n == 0 {
 			err = errForbidden
 		}

@@ -22,7 +22,8 @@ type TenantView struct {
 	Reason     string     `json:"reason" example:"They say Tuesday's calls are missing"`
 	CanWrite   bool       `json:"can_write" example:"false"`
 	ExpiresAt  time.Time  `json:"expires_at"`
-	EndedAt    *time.Time `json:"ended_at" doc:"When it was ended early, by hand or with the admin's power"`
+	EndedAt    *time.Time `json:"ended_at" doc:"When it ended"`
+	EndedHow   *string    `json:"ended_how" enum:"ended,expired" doc:"ended by hand or with the admin's power, or expired"`
 	CreatedAt  time.Time  `json:"created_at"`
 }
 
@@ -117,6 +118,15 @@ func (a *API) endView(ctx context.Context, in *viewInput) (*struct{}, error) {
 		err = errNoView
 	}
 	return nil, err
+}
+
+const endOwnViewDoc doc = `End this view
+By the view's own token, as the banner at the tenant's host does; within a second, the token then opens nothing.`
+
+func (a *API) endOwnView(ctx context.Context, _ *struct{}) (*struct{}, error) {
+	scope := edge.FromContext(ctx).SQL()
+	scope.ReadOnly = false // of a view that may only read, its end is still its own
+	return nil, db.New(a.DB.As(scope)).EndOwnView(ctx, a.Now())
 }
 
 var errNoView = edge.NewProblem(http.StatusNotFound, "view_not_found", "There is no such view.")

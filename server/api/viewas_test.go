@@ -83,6 +83,19 @@ func TestViewAs(t *testing.T) {
 		t.Error("the log holds a token")
 	}
 	eventually(t, func() bool { return view.Do("GET", "/api/tenant", nil).Status == 401 })
+	// The banner ends it where it is shown; nobody else's token does.
+	brief, banner := start(why)
+	run(t, []step{
+		{c.Owner, "DELETE", "/api/tenant/view", nil, 403, `"forbidden"`},
+		{c.WriteKey, "DELETE", "/api/tenant/view", nil, 403, `"insufficient_scope"`},
+		{banner, "DELETE", "/api/tenant/view", nil, 204, ""},
+		{staff, "GET", path + "?limit=1", nil, 200, `"ended_how":"ended"`},
+		{c.Viewer, "GET", "/api/tenant/activity?action=view.ended&record=" + brief.ID.String(), nil, 200, `"actor":"admin:` + staff.UserID.String()},
+	})
+	eventually(t, func() bool { return banner.Do("GET", "/api/tenant", nil).Status == 401 })
+	if apitest.Value[int](w, `select count(*) from tenant_views where ended_at is null`) != 1 {
+		t.Error("it ended another view, or not its own")
+	}
 	// Suspended, a tenant can only be read; so it is for a view.
 	w.Exec(`update tenants set subscription_status = 'suspended' where id = $1`, c.ID)
 	eventually(t, func() bool { return writer.Do("PATCH", "/api/tenant", rename).Problem().Code == "tenant_suspended" })

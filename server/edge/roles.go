@@ -40,13 +40,14 @@ const (
 	ReadMembers  Action = "members.read"
 	WriteMembers Action = "members.write"    // viewers and members
 	WriteAdmins  Action = "admins.write"     // admins and owners, and who is owner
-	LeaveTenant  Action = "membership.write" // one's own, to end it
+	LeaveTenant  Action = "membership.leave" // one's own, to end it; also where a tenant can only be read
 	ReadKeys     Action = "keys.read"
 	WriteKeys    Action = "keys.write"
 	RequestPlan  Action = "plan.write"
 	AskBack      Action = "tenant.reactivate" // what a suspended tenant may do besides reading
 	ExportTenant Action = "tenant.export"     // all data as a file; leaves a suspended tenant too
 	EraseCaller  Action = "erasure.write"
+	EndView      Action = "view.end" // a view's own, by its token; no role's and no key's
 )
 
 // minRole is the one table of role × action: the weakest role that may. The row-level policies say the same in SQL;
@@ -93,5 +94,10 @@ func KeyAllowed(scopes []string, action Action) bool {
 	if action.Writes() {
 		return write && slices.Contains(keyWrites, action)
 	}
-	return (write || slices.Contains(scopes, "read")) && minRole[action] == Viewer
+	return (write || slices.Contains(scopes, "read")) && strings.HasSuffix(string(action), ".read") && minRole[action] == Viewer
+}
+
+// ViewAllowed reports whether a platform admin's view with the scopes may do the action: what a key may, and end itself.
+func ViewAllowed(scopes []string, action Action) bool {
+	return action == EndView || KeyAllowed(scopes, action)
 }

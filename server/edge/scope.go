@@ -121,8 +121,10 @@ func (s Scope) may(a Action) bool {
 	switch s.Principal.Kind {
 	case Person:
 		return Allowed(s.Principal.Role, a)
-	case Key, View:
+	case Key:
 		return KeyAllowed(s.Principal.Scopes, a)
+	case View:
+		return ViewAllowed(s.Principal.Scopes, a)
 	}
 	return false
 }

@@ -142,7 +142,7 @@ func (m *matrix) want(op operation, c caller, host string) int {
 			return 403
 		}
 	}
-	may := addressed == c.home && (edge.Allowed(c.role, action) || edge.KeyAllowed(c.scopes, action)) && !(addressed == paused && action.Writes())
+	may := addressed == c.home && (edge.Allowed(c.role, action) || edge.KeyAllowed(c.scopes, action) || c.kind == edge.View && edge.ViewAllowed(c.scopes, action)) && !(addressed == paused && action.Writes())
 	if !may {
 		return 403
 	}
@@ -294,6 +294,9 @@ func (m *matrix) change(t *testing.T, one cell) {
 	s := m.subjectOf(one.c)
 	if mark := strings.TrimSuffix(one.host, base); one.op.Access == "public_at_tenant" {
 		s = m.subjects[mark]
+	}
+	if one.op.ID == "endOwnView" {
+		one.c.as, _ = s.company.View(m.w.Staff(unique()+"@kestrel.ai"), false)
 	}
 	if one.op.ID == "leaveTenant" || one.op.ID == "transferOwnership" {
 		// Somebody new of the same role goes, so that the others stay.

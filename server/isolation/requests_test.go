@@ -191,6 +191,16 @@ var requests = map[string]func(s subject) request{
 	"getUsage":    func(subject) request { return request{} },
 	"listMembers": func(subject) request { return request{mine: true} },
 	"addMember":   func(subject) request { return request{body: body("email", unique()+"@fresh.test", "role", "viewer")} },
+	"patchTenantMember": func(s subject) request {
+		return request{path: map[string]string{"id": s.tenant.String(), "member_id": s.member.String()}, body: body("role", "member"), mine: true}
+	},
+	"removeTenantMember": func(s subject) request {
+		return request{path: map[string]string{"id": s.tenant.String(), "member_id": s.member.String()}}
+	},
+	"handTenantOver": func(s subject) request {
+		return request{path: of("id", s.tenant), body: body("member_id", s.member.String()), mine: true, prepare: sql(`update tenant_users set user_id = gen_random_uuid() where id = $1`, s.member)}
+	},
+	"endOwnView": func(subject) request { return request{} },
 	"patchMember": func(s subject) request {
 		return request{path: of("id", s.member), body: body("role", "member"), mine: true}
 	},

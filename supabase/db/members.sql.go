@@ -12,33 +12,6 @@ import (
 	"github.com/google/uuid"
 )
 
-const addMember = `-- name: AddMember :one
-insert into tenant_users (tenant_id, email, role) values ($1, $2, $3) returning id, user_id, email, role, created_at, updated_at
-`
-
-type AddMemberRow struct {
-	ID        uuid.UUID  `json:"id"`
-	UserID    *uuid.UUID `json:"user_id"`
-	Email     string     `json:"email"`
-	Role      MemberRole `json:"role"`
-	CreatedAt time.Time  `json:"created_at"`
-	UpdatedAt time.Time  `json:"updated_at"`
-}
-
-func (q *Queries) AddMember(ctx context.Context, tenantID uuid.UUID, email string, role MemberRole) (AddMemberRow, error) {
-	row := q.db.QueryRow(ctx, addMember, tenantID, email, role)
-	var i AddMemberRow
-	err := row.Scan(
-		&i.ID,
-		&i.UserID,
-		&i.Email,
-		&i.Role,
-		&i.CreatedAt,
-		&i.UpdatedAt,
-	)
-	return i, err
-}
-
 const changeRole = `-- name: ChangeRole :one
 update tenant_users set role = $1 where tenant_id = $2 and id = $3 returning id, user_id, email, role, created_at, updated_at
 `
@@ -176,6 +149,15 @@ func (q *Queries) FindMember(ctx context.Context, tenantID uuid.UUID, iD uuid.UU
 		&i.UpdatedAt,
 	)
 	return i, err
+}
+
+const handOver = `-- name: HandOver :exec
+select private.hand_over($1::uuid, $2::uuid, $3::uuid)
+`
+
+func (q *Queries) HandOver(ctx context.Context, tenantID uuid.UUID, fromID *uuid.UUID, toID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, handOver, tenantID, fromID, toID)
+	return err
 }
 
 const leaveTenant = `-- name: LeaveTenant :exec

@@ -1183,8 +1183,10 @@ type TenantView struct {
 	CanWrite bool `json:"can_write"`
 	// When it ends by itself: 30 minutes after its start.
 	ExpiresAt time.Time `json:"expires_at"`
-	// When it was ended early.
+	// When it ended: early by hand or with the admin's power, or by its time.
 	EndedAt *time.Time `json:"ended_at"`
+	// ended, or expired when its time was over.
+	EndedHow *string `json:"ended_how"`
 	// When it began.
 	CreatedAt time.Time `json:"created_at"`
 }

@@ -12,6 +12,15 @@ import (
 	"github.com/google/uuid"
 )
 
+const endOwnView = `-- name: EndOwnView :exec
+select private.end_own_view($1::timestamptz)
+`
+
+func (q *Queries) EndOwnView(ctx context.Context, at time.Time) error {
+	_, err := q.db.Exec(ctx, endOwnView, at)
+	return err
+}
+
 const endView = `-- name: EndView :execrows
 update tenant_views set ended_at = least($1::timestamptz, expires_at) where id = $2 and tenant_id = $3 and ended_at is null
 `
@@ -22,6 +31,17 @@ func (q *Queries) EndView(ctx context.Context, at time.Time, iD uuid.UUID, tenan
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const expireViews = `-- name: ExpireViews :one
+select private.expire_views($1::timestamptz)::int
+`
+
+func (q *Queries) ExpireViews(ctx context.Context, at time.Time) (int32, error) {
+	row := q.db.QueryRow(ctx, expireViews, at)
+	var column_1 int32
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const findTenantSlug = `-- name: FindTenantSlug :one
@@ -72,7 +92,7 @@ func (q *Queries) FindView(ctx context.Context, hash []byte, at time.Time) (Find
 }
 
 const listViews = `-- name: ListViews :many
-select id, tenant_id, admin_email, reason, can_write, expires_at, ended_at, created_at
+select id, tenant_id, admin_email, reason, can_write, expires_at, ended_at, ended_how, created_at
 from tenant_views where tenant_id = $1 and id < $2 order by id desc limit $3
 `
 
@@ -84,6 +104,7 @@ type ListViewsRow struct {
 	CanWrite   bool       `json:"can_write"`
 	ExpiresAt  time.Time  `json:"expires_at"`
 	EndedAt    *time.Time `json:"ended_at"`
+	EndedHow   *string    `json:"ended_how"`
 	CreatedAt  time.Time  `json:"created_at"`
 }
 
@@ -104,6 +125,7 @@ func (q *Queries) ListViews(ctx context.Context, tenantID uuid.UUID, before uuid
 			&i.CanWrite,
 			&i.ExpiresAt,
 			&i.EndedAt,
+			&i.EndedHow,
 			&i.CreatedAt,
 		); err != nil {
 			return nil, err
@@ -118,7 +140,7 @@ func (q *Queries) ListViews(ctx context.Context, tenantID uuid.UUID, before uuid
 
 const startView = `-- name: StartView :one
 
-select v.id, v.tenant_id, v.admin_email, v.reason, v.can_write, v.expires_at, v.ended_at, v.created_at
+select v.id, v.tenant_id, v.admin_email, v.reason, v.can_write, v.expires_at, v.ended_at, v.ended_how, v.created_at
 from private.start_view($1, $2, $3, $4, $5, $6) v
 `
 
@@ -139,6 +161,7 @@ type StartViewRow struct {
 	CanWrite   bool       `json:"can_write"`
 	ExpiresAt  time.Time  `json:"expires_at"`
 	EndedAt    *time.Time `json:"ended_at"`
+	EndedHow   *string    `json:"ended_how"`
 	CreatedAt  time.Time  `json:"created_at"`
 }
 
@@ -161,6 +184,7 @@ func (q *Queries) StartView(ctx context.Context, arg StartViewParams) (StartView
 		&i.CanWrite,
 		&i.ExpiresAt,
 		&i.EndedAt,
+		&i.EndedHow,
 		&i.CreatedAt,
 	)
 	return i, err

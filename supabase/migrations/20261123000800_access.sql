@@ -95,9 +95,7 @@ grant insert (slug, company_name, owner_name, owner_email, owner_phone, industry
     max_monthly_calls, current_month_calls, timezone, billing_anchor, brand_color, logo_path, trial_ends_at, deleted_at)
   on public.tenants to kestrel_admin;
 
-create policy member_insert on public.tenant_users for insert to authenticated
-  with check (tenant_id = any ((select private.writable_tenants('admin'))::uuid[])
-    and (role < 'admin' or tenant_id = any ((select private.writable_tenants('owner'))::uuid[])));
+-- Nobody is added here: who joins has accepted an invitation.
 create policy member_update on public.tenant_users for update to authenticated
   using (tenant_id = any ((select private.writable_tenants('admin'))::uuid[]) and user_id is distinct from (select auth.uid())
     and (role < 'admin' or tenant_id = any ((select private.writable_tenants('owner'))::uuid[])))
@@ -106,7 +104,7 @@ create policy member_update on public.tenant_users for update to authenticated
 create policy member_delete on public.tenant_users for delete to authenticated
   using (tenant_id = any ((select private.writable_tenants('admin'))::uuid[])
     and (role < 'admin' or tenant_id = any ((select private.writable_tenants('owner'))::uuid[])));
-grant insert (tenant_id, email, role), update (role), delete on public.tenant_users to authenticated, kestrel_admin;
+grant update (role), delete on public.tenant_users to authenticated, kestrel_admin;
 
 create policy member_insert on public.tenant_api_keys for insert to authenticated
   with check (tenant_id = any ((select private.writable_tenants('admin'))::uuid[]));

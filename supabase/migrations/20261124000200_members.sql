@@ -233,24 +233,41 @@ begin
 end $$;
 comment on function private.own_membership(uuid) is 'The token''s person''s membership in the tenant, null if none.';
 
+create function private.hand_over(p_tenant uuid, p_from uuid, p_to uuid) returns void
+language plpgsql security definer set search_path = '' as $$
+declare v_from uuid; v_owners uuid[]; v_to public.tenant_users;
+begin
+  perform from public.tenants where id = p_tenant and (private.host_tenant() is null or id = private.host_tenant()) for no key update;
+  if not found then perform private.reject(404, 'tenant_not_found', 'There is no such tenant.'); end if;
+  v_owners := array(select id from public.tenant_users where tenant_id = p_tenant and role = 'owner');
+  v_from := coalesce(p_from, case when pg_catalog.cardinality(v_owners) = 1 then v_owners[1] end);
+  case
+    when v_from is null then perform private.reject(409, 'several_owners', 'There are several owners. Say which of them becomes an admin.', 'from_member_id');
+    when v_from <> all (v_owners) then perform private.reject(409, 'not_an_owner', 'Only an owner can hand the tenant over.', 'from_member_id');
+    else null;
+  end case;
+  select * into v_to from public.tenant_users where tenant_id = p_tenant and id = p_to for update;
+  case
+    when v_to.id is null then perform private.reject(404, 'member_not_found', 'There is no such member.', 'member_id');
+    when v_to.id = v_from then perform private.reject(409, 'already_owner', pg_catalog.format('%s is the owner already.', v_to.email), 'member_id');
+    when v_to.user_id is null then perform private.reject(409, 'member_not_joined', pg_catalog.format('%s has not joined yet.', v_to.email), 'member_id');
+    else null;
+  end case;
+  update public.tenant_users set role = 'owner' where id = p_to;
+  update public.tenant_users set role = 'admin' where id = v_from;
+end $$;
+comment on function private.hand_over(uuid, uuid, uuid) is 'An owner becomes admin and another member owner, both or neither. Without p_from the only owner.';
+
 create function private.transfer_ownership(p_tenant uuid, p_to uuid) returns void
 language plpgsql security definer set search_path = '' as $$
-declare v_own uuid; v_to public.tenant_users;
+declare v_own uuid;
 begin
   perform from public.tenants where id = p_tenant for no key update;
   v_own := private.own_membership(p_tenant);
   if v_own is null or p_tenant <> all (private.writable_tenants('owner')) then
     perform private.reject(403, 'owner_required', 'Only an owner may hand the tenant over.');
   end if;
-  select * into v_to from public.tenant_users where tenant_id = p_tenant and id = p_to for update;
-  case
-    when v_to.id is null then perform private.reject(404, 'member_not_found', 'There is no such member.', 'member_id');
-    when v_to.id = v_own then perform private.reject(409, 'already_owner', 'You are the owner already.', 'member_id');
-    when v_to.user_id is null then perform private.reject(409, 'member_not_joined', pg_catalog.format('%s has not joined yet.', v_to.email), 'member_id');
-    else null;
-  end case;
-  update public.tenant_users set role = 'owner' where id = p_to;
-  update public.tenant_users set role = 'admin' where id = v_own;
+  perform private.hand_over(p_tenant, v_own, p_to);
 end $$;
 comment on function private.transfer_ownership(uuid, uuid) is 'The calling owner becomes admin and another member owner, both or neither.';
 
@@ -286,6 +303,7 @@ begin
 end $$;
 grant select on public.invitations to authenticated, kestrel_key, kestrel_admin;
 grant insert (tenant_id, email, role), update (revoked_at, sends) on public.invitations to authenticated, kestrel_admin;
+grant execute on function private.hand_over(uuid, uuid, uuid) to kestrel_admin;
 grant execute on function private.transfer_ownership(uuid, uuid), private.leave_tenant(uuid) to authenticated;
 grant execute on function private.take_rate(bytea, int, interval, timestamptz), private.forget_sign_ups(timestamptz), private.invite_owner(uuid),
   private.mint_invitation(uuid, bytea, text, timestamptz), private.open_invitation(uuid, bytea, timestamptz), private.claim_invitation(uuid, bytea, timestamptz),

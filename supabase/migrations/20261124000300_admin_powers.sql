@@ -33,10 +33,13 @@ create table public.tenant_views (
   can_write boolean not null default false,
   expires_at timestamptz not null,
   ended_at timestamptz,
-  created_at timestamptz not null default now()
+  ended_how text constraint tenant_views_ended_how_known check (ended_how in ('ended', 'expired')),
+  created_at timestamptz not null default now(),
+  constraint tenant_views_ended_whole check ((ended_at is null) = (ended_how is null))
 );
 create index tenant_views_tenant_idx on public.tenant_views (tenant_id, id desc);
 create index tenant_views_admin_idx on public.tenant_views (admin_user_id) where ended_at is null;
+create index tenant_views_expires_idx on public.tenant_views (expires_at) where ended_at is null;
 comment on table public.tenant_views is 'When platform admins looked at Kestrel as a customer sees it, and why. Set ended_at to end a view within a second.';
 comment on column public.tenant_views.id is 'Opaque key.';
 comment on column public.tenant_views.tenant_id is 'As whom.';
@@ -45,7 +48,8 @@ comment on column public.tenant_views.admin_email is 'The admin''s address.';
 comment on column public.tenant_views.reason is 'Why. The customer''s own activity log shows it.';
 comment on column public.tenant_views.can_write is 'Whether the view may change data too, as an API key with the scope write may.';
 comment on column public.tenant_views.expires_at is 'When it ends by itself: 30 minutes after its start.';
-comment on column public.tenant_views.ended_at is 'When it was ended early.';
+comment on column public.tenant_views.ended_at is 'When it ended: early by hand or with the admin''s power, or by its time.';
+comment on column public.tenant_views.ended_how is 'ended, or expired when its time was over.';
 comment on column public.tenant_views.created_at is 'When it began.';
 
 create table private.view_hashes (
@@ -79,6 +83,30 @@ begin
       and exists (select from public.platform_admins a where a.user_id = v.admin_user_id));
 end $$;
 comment on function private.view_tenants(text) is 'The tenant of the scope''s view if the view is good for that, and its admin still one, now.';
+
+create function private.view_before() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+  new.ended_how := case when new.ended_at is null then null when new.ended_at >= new.expires_at then 'expired' else 'ended' end;
+  return new;
+end $$;
+create trigger view_before before insert or update on public.tenant_views for each row execute function private.view_before();
+
+create function private.end_own_view(p_at timestamptz) returns void language plpgsql security definer set search_path = '' as $$
+begin
+  update public.tenant_views v set ended_at = least(p_at, v.expires_at) where v.id = private.setting('view_id')::uuid and v.ended_at is null
+    and (private.host_tenant() is null or v.tenant_id = private.host_tenant());
+end $$;
+comment on function private.end_own_view(timestamptz) is 'Ends the scope''s own view.';
+
+create function private.expire_views(p_at timestamptz) returns int language plpgsql security definer set search_path = '' as $$
+declare v_count int;
+begin
+  with due as (select id from public.tenant_views where ended_at is null and expires_at <= p_at order by expires_at limit 500 for update skip locked)
+  update public.tenant_views v set ended_at = v.expires_at from due where v.id = due.id;
+  get diagnostics v_count = row_count;
+  return v_count;
+end $$;
+comment on function private.expire_views(timestamptz) is 'Notes the end of views whose time is over, for the activity log. They opened nothing since.';
 
 create function private.view_after() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
@@ -120,6 +148,8 @@ alter table private.view_hashes enable row level security;
 grant select, insert, update, delete on private.view_hashes to service_role;
 grant execute on function private.start_view(uuid, uuid, text, boolean, bytea, timestamptz) to kestrel_admin, service_role;
 grant execute on function private.view_tenants(text) to kestrel_key, service_role;
+grant execute on function private.end_own_view(timestamptz) to kestrel_key;
+grant execute on function private.expire_views(timestamptz) to service_role;
 grant execute on function private.view_after(), private.end_views() to service_role;
 
 -- Activity -------------------------------------------------------------------------------------------------------
@@ -171,3 +201,24 @@ end $$;
 create trigger kestrel_retried after update of state on river.river_job for each row
   when (old.finalized_at is not null and new.finalized_at is null) execute function private.river_retried();
 comment on function private.river_retried() is 'A job that somebody retries in River''s own pages is retried in our record too. E-mails are not: see private.retry_job.';
+
+create function private.river_by_admin() returns trigger language plpgsql security definer set search_path = '' as $$
+declare v public.jobs; v_verb text;
+begin
+  select * into v from public.jobs where river_job_id = old.id;
+  v_verb := case
+    when tg_op = 'DELETE' then 'deleted'
+    when new.metadata ->> 'cancel_attempted_at' is distinct from old.metadata ->> 'cancel_attempted_at' then 'cancelled'
+    when new.state = 'available' and old.state <> 'available' and (v.id is null or v.state <> 'failed' or v.kind = 'email_send') then 'retried' -- else our record's trigger says so
+  end;
+  if v_verb is not null then
+    insert into public.activity_log (tenant_id, actor, actor_label, action, table_name, record_id, changes, request_id)
+    values (v.tenant_id, private.actor(), coalesce(private.setting('actor_label'), ''), 'job.' || v_verb, 'jobs', v.id,
+      pg_catalog.jsonb_build_object('river_job', pg_catalog.jsonb_build_array(old.kind || ' ' || old.id, case when tg_op = 'UPDATE' then old.kind || ' ' || old.id end)), private.setting('request_id'));
+  end if;
+  return null;
+end $$;
+comment on function private.river_by_admin() is 'What a platform admin does to a job in River''s own pages is in the log of the tenant whose job it is.';
+-- Its name comes before kestrel_retried: it sees our record as it was.
+create trigger kestrel_by_admin after update or delete on river.river_job for each row
+  when (coalesce(current_setting('kestrel.actor', true), '') like 'admin:%') execute function private.river_by_admin();

@@ -6,9 +6,6 @@ select id, user_id, email, role, created_at, updated_at from tenant_users where 
 -- name: FindMember :one
 select id, user_id, email, role, created_at, updated_at from tenant_users where tenant_id = @tenant_id and id = @id;
 
--- name: AddMember :one
-insert into tenant_users (tenant_id, email, role) values (@tenant_id, @email, @role) returning id, user_id, email, role, created_at, updated_at;
-
 -- name: ChangeRole :one
 update tenant_users set role = @role where tenant_id = @tenant_id and id = @id returning id, user_id, email, role, created_at, updated_at;
 
@@ -17,6 +14,9 @@ delete from tenant_users where tenant_id = @tenant_id and id = @id;
 
 -- name: TransferOwnership :exec
 select private.transfer_ownership(@tenant_id::uuid, @member_id::uuid);
+
+-- name: HandOver :exec
+select private.hand_over(@tenant_id::uuid, sqlc.narg(from_id)::uuid, @to_id::uuid);
 
 -- name: LeaveTenant :exec
 select private.leave_tenant(@tenant_id::uuid);

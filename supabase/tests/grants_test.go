@@ -24,7 +24,7 @@ var writable = map[string]map[string]map[string]string{
 	"anon": {},
 	"authenticated": {
 		"tenants":         {"update": "company_name owner_name owner_phone industry forward_to_number timezone brand_color logo_path"},
-		"tenant_users":    {"insert": "tenant_id email role", "update": "role", "delete": "*"},
+		"tenant_users":    {"update": "role", "delete": "*"},
 		"tenant_api_keys": {"insert": "tenant_id name prefix scopes expires_at created_by", "update": "name revoked_at"},
 		"invitations":     {"insert": "tenant_id email role", "update": "revoked_at sends"},
 		"contacts":        contacts,
@@ -43,7 +43,7 @@ var writable = map[string]map[string]map[string]string{
 			"insert": "slug company_name owner_name owner_email owner_phone industry plan_tier subscription_status twilio_phone_number forward_to_number max_monthly_calls timezone billing_anchor brand_color trial_ends_at terms_version terms_accepted_at",
 			"update": "slug company_name owner_name owner_email owner_phone industry plan_tier subscription_status status_reason twilio_phone_number forward_to_number max_monthly_calls current_month_calls timezone billing_anchor brand_color logo_path trial_ends_at deleted_at",
 		},
-		"tenant_users":      {"insert": "tenant_id email role", "update": "role", "delete": "*"},
+		"tenant_users":      {"update": "role", "delete": "*"},
 		"tenant_api_keys":   {"insert": "tenant_id name prefix scopes expires_at created_by", "update": "name revoked_at"},
 		"invitations":       {"insert": "tenant_id email role", "update": "revoked_at sends"},
 		"platform_admins":   {"insert": "email granted_by", "delete": "*"},
