@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -56,7 +58,7 @@ func (a *API) idempotent(ctx huma.Context, next func(huma.Context)) {
 		a.fail(ctx, errKeyForm)
 		return
 	}
-	r := idempotentRequest{principal: whose(ctx.Context()), key: key, fingerprint: fingerprint(c), at: a.Now().UTC().Truncate(time.Microsecond)}
+	r := idempotentRequest{principal: whose(ctx.Context(), c), key: key, fingerprint: fingerprint(c), at: a.Now().UTC().Truncate(time.Microsecond)}
 	store := db.New(a.DB.As(supabase.AsService("idempotency")))
 	replayed, err := r.claim(ctx.Context(), store)
 	switch {
@@ -73,6 +75,23 @@ type idempotentRequest struct {
 	principal, key string
 	fingerprint    []byte
 	at             time.Time
+}
+
+type onceKey struct{}
+
+// settle stores an answer in the transaction that does what it tells of: a process killed after the commit leaves the
+// answer to repeats, and none before it. For handlers that run as the service role. Without a key it does nothing.
+func (a *API) settle(ctx context.Context, tx pgx.Tx, status int32, body any) error {
+	r, keyed := ctx.Value(onceKey{}).(idempotentRequest)
+	if !keyed {
+		return nil
+	}
+	var encoded bytes.Buffer
+	if err := a.huma.Marshal(&encoded, "application/json", body); err != nil {
+		return err
+	}
+	return db.New(tx).StoreIdempotentAnswer(ctx, db.StoreIdempotentAnswerParams{Status: &status, Headers: []byte(`{"Content-Type":"application/json"}`),
+		Body: encoded.Bytes(), Principal: r.principal, Key: r.key, LockedUntil: r.locked()})
 }
 
 func (r idempotentRequest) locked() time.Time { return r.at.Add(idempotencyLock) }
@@ -110,7 +129,7 @@ func (a *API) runOnce(ctx huma.Context, next func(huma.Context), c *fiber.Ctx, s
 			}
 		}
 	}()
-	next(ctx)
+	next(huma.WithValue(ctx, onceKey{}, r))
 	answer := answerOf(c, ctx.Operation())
 	if *answer.Status >= 500 || *answer.Status == http.StatusTooManyRequests {
 		return
@@ -147,8 +166,9 @@ func replay(c *fiber.Ctx, held db.FindIdempotencyKeyRow) {
 	c.Status(int(*held.Status)).Response().SetBody(held.Body)
 }
 
-// whose keeps callers' keys apart; those that nobody knows are told apart by address.
-func whose(ctx context.Context) string {
+// whose keeps callers' keys apart. Those that nobody knows are told apart by what they send, never by their address: by
+// whom they sign up where they do, so that a key used for another form is refused, else by all of it.
+func whose(ctx context.Context, c *fiber.Ctx) string {
 	s := edge.FromContext(ctx)
 	switch s.Principal.Kind {
 	case edge.Person, edge.PlatformAdmin:
@@ -158,7 +178,13 @@ func whose(ctx context.Context) string {
 	case edge.View:
 		return "view:" + s.Principal.View.ID.String()
 	}
-	return "ip:" + s.IP
+	var form struct {
+		OwnerEmail string `json:"owner_email"`
+	}
+	if err := json.Unmarshal(c.Body(), &form); err == nil && form.OwnerEmail != "" {
+		return "sign-up:" + hex.EncodeToString(hashOf(strings.ToLower(strings.TrimSpace(form.OwnerEmail))))
+	}
+	return "anybody:" + hex.EncodeToString(fingerprint(c))
 }
 
 // fingerprint tells requests apart: where they went, and their body to the byte.

@@ -88,3 +88,28 @@ func TestIdempotencyKeepsNoSecretAndNoFailure(t *testing.T) {
 		{staff, "POST", "/api/twilio/search-numbers", `{}`, 200, "items"},
 	})
 }
+
+// A process dies after the tenant is committed and before it has answered: what it would still have written is refused.
+func TestSignUpOutlivesItsProcess(t *testing.T) {
+	t.Parallel()
+	w := apitest.New(t)
+	const form = `{"company_name":"HAIEC","owner_name":"Pat","owner_email":"pat@haiec.com","plan_tier":"starter"}`
+	keyed := w.Anonymous("kestrel.ai").With("Idempotency-Key", "k")
+	w.Exec(`create function public.killed() returns trigger language plpgsql as $$ begin
+		if current_setting('kestrel.actor', true) = 'idempotency' then raise 'the process is gone'; end if; return coalesce(new, old); end $$`)
+	w.Exec(`create trigger killed before update or delete on private.idempotency_keys for each row execute function public.killed()`)
+	first := keyed.Do("POST", "/api/onboarding", form)
+	w.Exec(`drop function public.killed() cascade`)
+	again := keyed.Do("POST", "/api/onboarding", form)
+	if first.Status != 201 || again.Status != 201 || again.Body != first.Body || again.Header.Get("Content-Type") != first.Header.Get("Content-Type") || again.Header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("%d %s\n%d %s", first.Status, first.Body, again.Status, again.Body)
+	}
+	run(t, []step{
+		{keyed, "POST", "/api/onboarding", strings.Replace(form, "HAIEC", "Other", 1), 422, "idempotency_key_reused"},
+		// Somebody behind the same address, with the same key.
+		{keyed, "POST", "/api/onboarding", strings.Replace(strings.Replace(form, "HAIEC", "Other", 1), "pat@haiec.com", "sam@other.test", 1), 201, `"slug":"other"`},
+	})
+	if who := apitest.Value[int](w, `select count(*) from private.idempotency_keys where principal like '%haiec%' or principal like 'ip:%'`); who != 0 {
+		t.Error("the key's row says who signed up")
+	}
+}

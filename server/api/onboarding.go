@@ -113,7 +113,7 @@ func (a *API) onboard(ctx context.Context, in *onboardInput) (*onboardedOutput, 
 	if b.TermsVersion != "" {
 		order.TermsVersion, order.TermsAcceptedAt = &b.TermsVersion, optionalTime(a.Now())
 	}
-	var made uuid.UUID
+	out := &onboardedOutput{}
 	scope := a.onboarding(ctx)
 	if owns, err := db.New(a.DB.As(scope)).OwnsTenant(ctx, b.OwnerEmail); err != nil {
 		return nil, err
@@ -121,12 +121,18 @@ func (a *API) onboard(ctx context.Context, in *onboardInput) (*onboardedOutput, 
 		return nil, errEmailKnown
 	}
 	err = a.withSlug(ctx, db.New(a.DB.As(scope)), &order, func() error {
-		return a.DB.Tx(ctx, scope, func(tx pgx.Tx) (err error) {
+		return a.DB.Tx(ctx, scope, func(tx pgx.Tx) error {
 			q := db.New(tx)
-			if made, err = q.CreateTenant(ctx, order); err != nil || in.Draft == "" {
+			made, err := q.CreateTenant(ctx, order)
+			if err == nil && in.Draft != "" {
+				err = q.DropDraft(ctx, hashOf(in.Draft))
+			}
+			if err != nil {
 				return err
 			}
-			return q.DropDraft(ctx, hashOf(in.Draft))
+			out.Body = Onboarded{TenantID: made, Slug: order.Slug, CompanyName: order.CompanyName, OwnerEmail: order.OwnerEmail,
+				Status: "pending", DashboardURL: a.Config.Origin(order.Slug)}
+			return a.settle(ctx, tx, http.StatusCreated, out.Body)
 		})
 	})
 	var pg *pgconn.PgError
@@ -136,8 +142,7 @@ func (a *API) onboard(ctx context.Context, in *onboardInput) (*onboardedOutput, 
 	if err != nil {
 		return nil, err
 	}
-	return &onboardedOutput{Body: Onboarded{TenantID: made, Slug: order.Slug, CompanyName: order.CompanyName, OwnerEmail: order.OwnerEmail,
-		Status: "pending", DashboardURL: a.Config.Origin(order.Slug)}}, nil
+	return out, nil
 }
 
 // Slugs -----------------------------------------------------------------------------------------------------------
