@@ -164,7 +164,7 @@ func TestPatchTenant(t *testing.T) {
 		{`{"plan_tier":"premium"}`, 200, "", `"price_cents":59900`},
 		{`{"current_month_calls":17}`, 200, "", `"current_month_calls":17`},
 		{`{"is_active":false,"status_reason":"Payment failed"}`, 200, "", `"subscription_status":"suspended"`},
-		{`{"subscription_status":"trial"}`, 409, "illegal_transition", "A tenant that is suspended cannot become trial."},
+		{`{"subscription_status":"trial"}`, 409, "illegal_transition", "A tenant that is suspended by hand cannot become trial."},
 		{`{"is_active":true}`, 200, "", `"subscription_status":"active"`},
 		{`{"slug":"haiec-heating"}`, 200, "", `"slug":"haiec-heating"`},
 		{`{}`, 200, "", `"slug":"haiec-heating"`},
