@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -49,7 +51,14 @@ type Config struct {
 	AdminEmail      string `env:"ADMIN_EMAIL" check:"email" doc:"Who is told of signups and of what failed."`
 
 	OpenAIAPIKey  Secret `env:"OPENAI_API_KEY" doc:"OpenAI key, sk-…"`
-	OpenAIBaseURL string `env:"OPENAI_BASE_URL" check:"url" doc:"Replaces OpenAI's API address (the sandbox sets it)."`
+	OpenAIBaseURL string `env:"OPENAI_BASE_URL" check:"url" doc:"Replaces OpenAI's API address, https://api.openai.com/v1 (the sandbox sets it)."`
+
+	OpenAIRealtimeModel      string `env:"OPENAI_REALTIME_MODEL" envDefault:"gpt-realtime-2.1" doc:"Model that speaks with callers."`
+	OpenAITranscriptionModel string `env:"OPENAI_TRANSCRIPTION_MODEL" envDefault:"gpt-4o-mini-transcribe" doc:"Model that writes down what callers say."`
+	OpenAIVoice              string `env:"OPENAI_VOICE" envDefault:"marin" doc:"Voice of receptionists that have chosen none."`
+	VoiceMaxCalls            int    `env:"VOICE_MAX_CALLS" envDefault:"1000" want:"a whole number" check:"positive" doc:"Calls that one process takes at a time; more are forwarded or sent to voicemail."`
+	JournalDir               string `env:"JOURNAL_DIR" doc:"Folder in which events of calls wait for Postgres. On a volume they survive the machine, else the process. Default: kestrel-journal in the folder for temporary files."`
+	JournalMB                int    `env:"JOURNAL_MAX_MB" envDefault:"256" want:"a whole number" check:"positive" doc:"Most it may hold; then the oldest events are dropped, loudly."`
 
 	SessionKey          Secret         `env:"SESSION_KEY" need:"serve" check:"long" doc:"Signs cookies; the same on every web process: openssl rand -hex 32."`
 	TrustedProxies      []netip.Prefix `env:"TRUSTED_PROXIES" want:"networks such as 172.16.0.0/12,fdaa::/16" doc:"Networks whose CLIENT_IP_HEADER and REQUEST_ID_HEADER are believed."`
@@ -68,6 +77,13 @@ type Config struct {
 	CostTollFreeMonth  float64 `env:"COST_TOLL_FREE_MONTH" envDefault:"2.15" want:"US dollars, e.g. 2.15" check:"cost" doc:"US dollars a toll-free phone number costs per month."`
 	CostIncomingMinute float64 `env:"COST_INCOMING_MINUTE" envDefault:"0.0085" want:"US dollars, e.g. 0.0085" check:"cost" doc:"US dollars per minute of an incoming call."`
 	CostOutgoingMinute float64 `env:"COST_OUTGOING_MINUTE" envDefault:"0.014" want:"US dollars, e.g. 0.014" check:"cost" doc:"US dollars per minute of an outgoing call."`
+	PriceInputText     float64 `env:"OPENAI_PRICE_INPUT_TEXT" envDefault:"4" want:"US dollars, e.g. 4" check:"cost" doc:"US dollars per million text tokens the realtime model reads."`
+	PriceInputAudio    float64 `env:"OPENAI_PRICE_INPUT_AUDIO" envDefault:"32" want:"US dollars, e.g. 32" check:"cost" doc:"US dollars per million audio tokens it hears."`
+	PriceCachedText    float64 `env:"OPENAI_PRICE_CACHED_TEXT" envDefault:"0.4" want:"US dollars, e.g. 0.4" check:"cost" doc:"US dollars per million text tokens it has read before."`
+	PriceCachedAudio   float64 `env:"OPENAI_PRICE_CACHED_AUDIO" envDefault:"0.4" want:"US dollars, e.g. 0.4" check:"cost" doc:"US dollars per million audio tokens it has heard before."`
+	PriceOutputText    float64 `env:"OPENAI_PRICE_OUTPUT_TEXT" envDefault:"16" want:"US dollars, e.g. 16" check:"cost" doc:"US dollars per million text tokens it writes."`
+	PriceOutputAudio   float64 `env:"OPENAI_PRICE_OUTPUT_AUDIO" envDefault:"64" want:"US dollars, e.g. 64" check:"cost" doc:"US dollars per million audio tokens it speaks."`
+	PriceTranscription float64 `env:"OPENAI_PRICE_TRANSCRIPTION" envDefault:"3" want:"US dollars, e.g. 3" check:"cost" doc:"US dollars per million tokens of writing down what callers say."`
 	CostSMS            float64 `env:"COST_SMS" envDefault:"0.0075" want:"US dollars, e.g. 0.0075" check:"cost" doc:"US dollars per text message."`
 }
 
@@ -129,6 +145,9 @@ func (c *Config) derive() {
 		c.BaseWebhookURL = c.Origin("api")
 	}
 	c.BaseWebhookURL = strings.TrimRight(c.BaseWebhookURL, "/")
+	if c.JournalDir == "" {
+		c.JournalDir = filepath.Join(os.TempDir(), "kestrel-journal")
+	}
 }
 
 // Origin is the scheme and host (and port, where not the scheme's own) of a label under the base domain, without a

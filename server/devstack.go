@@ -225,6 +225,7 @@ func (s *devStack) environ(public net.Addr) map[string]string {
 		"SUPABASE_URL": s.supabaseURL, "SUPABASE_KEY": s.keys.Publishable, "SUPABASE_SERVICE_KEY": s.keys.Secret,
 		"TWILIO_ACCOUNT_SID": s.state.TwilioSID, "TWILIO_AUTH_TOKEN": s.state.TwilioToken, "TWILIO_BASE_URL": s.sandboxURL,
 		"RESEND_API_KEY": s.state.ResendKey, "RESEND_BASE_URL": s.sandboxURL, "RESEND_FROM_EMAIL": devSender, "ADMIN_EMAIL": devAdmin,
+		"OPENAI_API_KEY": sandbox.DefaultOpenAIKey, "OPENAI_BASE_URL": s.sandboxURL + "/v1", "JOURNAL_DIR": filepath.Join(s.state.dir, "journal"),
 		"SESSION_KEY": s.state.SessionKey, "METRICS_ADDR": "127.0.0.1:0", "DRAIN_TIMEOUT": "5s",
 		// One person's browser, tests and scripts share one address.
 		"RATE_LIMIT_IP": "30000", "RATE_LIMIT_AUTH": "600", "RATE_LIMIT_ONBOARDING": "300",

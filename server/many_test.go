@@ -136,7 +136,7 @@ func newFleet(t *testing.T) *fleet {
 	server.Start()
 	t.Cleanup(server.Close)
 	f.env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "KESTREL_ENV=production", "LOG_LEVEL=error", "BASE_DOMAIN=kestrel.test", "SESSION_KEY=" + strings.Repeat("k", 32),
+		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "JOURNAL_DIR=" + t.TempDir(), "KESTREL_ENV=production", "LOG_LEVEL=error", "BASE_DOMAIN=kestrel.test", "SESSION_KEY=" + strings.Repeat("k", 32),
 		"APP_DATABASE_URL=" + f.db.AppURL + "&pool_max_conns=6", "SUPABASE_URL=" + base, "SUPABASE_KEY=sb_publishable_test", "SUPABASE_SERVICE_KEY=sb_secret_test",
 		"SUPABASE_JWT_SECRET=" + legacySecret, "TWILIO_ACCOUNT_SID=" + sandbox.DefaultAccountSID, "TWILIO_AUTH_TOKEN=" + sandbox.DefaultAuthToken, "TWILIO_BASE_URL=" + vendors.URL,
 		"RESEND_API_KEY=" + sandbox.DefaultResendKey, "RESEND_BASE_URL=" + vendors.URL, "RESEND_FROM_EMAIL=hello@kestrel.test", "ADMIN_EMAIL=ops@kestrel.test",

@@ -16,13 +16,12 @@ import (
 
 // serveMetrics answers /metrics and pprof on the private address until stop. A port in use is no reason not to serve
 // customers: it is logged.
-func serveMetrics(addr string, db *supabase.DB, log *slog.Logger) (stop func()) {
+func serveMetrics(addr string, registry *prometheus.Registry, db *supabase.DB, log *slog.Logger) (stop func()) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		log.Error("METRICS_ADDR cannot be listened on; no metrics", "error", err)
 		return func() {}
 	}
-	registry := prometheus.NewRegistry()
 	gauge := func(name, help string, value func() float64) {
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"kestrel.ai/supabase"
 )
 
@@ -17,6 +19,7 @@ type partsOptions struct {
 	listener  net.Listener                // of web
 	sandbox   http.Handler                // served at sandbox., in dev only
 	ready     func(context.Context) error // beyond the database's answer
+	metrics   prometheus.Registerer       // nil for none
 }
 
 // parts are the running parts of a process, over one database pool.
@@ -44,7 +47,7 @@ func startParts(ctx context.Context, cfg Config, log *slog.Logger, o partsOption
 		return nil, errors.Join(err, p.wait(true))
 	}
 	if o.web {
-		w, err := newWeb(cfg, db, o.ready, o.sandbox, log)
+		w, err := newWeb(cfg, db, o.ready, o.sandbox, o.metrics, log)
 		if err != nil {
 			return fail(err)
 		}

@@ -8,11 +8,13 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/prometheus/client_golang/prometheus"
 
 	adminui "kestrel.ai/admin-ui"
 	"kestrel.ai/jobs/twilio"
@@ -28,13 +30,14 @@ type web struct {
 	edge     *edge.Edge
 	listener *supabase.Listener
 	jobs     *jobsUI
+	phone    *phone
 	log      *slog.Logger
 	drain    time.Duration
 	draining atomic.Bool
 }
 
 // newWeb wires the edge, the API and the pages. ready may be nil; sandbox is nil outside dev.
-func newWeb(cfg Config, db *supabase.DB, ready func(context.Context) error, sandbox http.Handler, log *slog.Logger) (*web, error) {
+func newWeb(cfg Config, db *supabase.DB, ready func(context.Context) error, sandbox http.Handler, metrics prometheus.Registerer, log *slog.Logger) (*web, error) {
 	w := &web{listener: supabase.NewListener(cfg.ListenDatabaseURL.Reveal(), log), log: log, drain: cfg.DrainTimeout}
 	tokens, err := supabase.NewVerifier(supabase.VerifierConfig{
 		Issuer: cfg.SupabaseURL + "/auth/v1", JWKSURL: cfg.SupabaseURL + "/auth/v1/.well-known/jwks.json",
@@ -71,15 +74,19 @@ func newWeb(cfg Config, db *supabase.DB, ready func(context.Context) error, sand
 	if err != nil {
 		return nil, err
 	}
-	w.listener.Subscribe(func(c supabase.Change) { w.edge.Invalidate(c.Topic, c.ID, c.Tenant) })
-	return w, w.routes(cfg, db, hosts)
-}
-
-func (w *web) routes(cfg Config, db *supabase.DB, hosts subdomain.Hosts) error {
 	vendor, err := newTwilio(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	if w.phone, err = newPhone(cfg, db, vendor, metrics, log); err != nil {
+		return nil, err
+	}
+	w.listener.Subscribe(func(c supabase.Change) { w.edge.Invalidate(c.Topic, c.ID, c.Tenant) })
+	w.listener.Subscribe(w.phone.directory.Heard)
+	return w, w.routes(cfg, db, vendor, hosts)
+}
+
+func (w *web) routes(cfg Config, db *supabase.DB, vendor *twilio.Client, hosts subdomain.Hosts) error {
 	signIn, err := edge.NewSignIn(cfg.SupabaseURL, cfg.SupabaseKey, hosts)
 	if err != nil {
 		return fmt.Errorf("SUPABASE_URL: %w", err)
@@ -98,6 +105,7 @@ func (w *web) routes(cfg Config, db *supabase.DB, hosts subdomain.Hosts) error {
 	w.app = fiber.New(w.edge.FiberConfig())
 	w.app.Use(w.edge.Handle)
 	api.New(api.Deps{DB: db, Edge: w.edge, Listener: w.listener, Twilio: vendor, Auth: auth, Storage: supabase.NewStorage(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal()), Config: apiConfig(cfg), Log: w.log}).Register(w.app)
+	w.phone.register(w.app)
 	w.app.All("/auth/v1/*", signIn.Handle)
 	w.app.All("/jobs", w.jobs.handle)
 	w.app.All("/jobs/*", w.jobs.handle)
@@ -119,6 +127,7 @@ func (w *web) run(ctx context.Context, ln net.Listener) error {
 	defer stop()
 	go w.listener.Run(background)
 	go w.edge.Run(background)
+	defer w.phone.start(background)()
 	defer w.jobs.pool.Close()
 	if err := w.jobs.pages.Start(background); err != nil {
 		return err
@@ -133,9 +142,16 @@ func (w *web) run(ctx context.Context, ln net.Listener) error {
 	w.draining.Store(true)
 	last, cancel := context.WithTimeout(background, w.drain)
 	defer cancel()
-	w.log.Info("draining", "streams", w.edge.Streams().Len(), "timeout", w.drain)
+	w.log.Info("draining", "streams", w.edge.Streams().Len(), "calls", w.phone.bridge.Len(), "timeout", w.drain)
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		if err := w.phone.bridge.Drain(last); err != nil {
+			w.log.Warn("calls handed over at the drain time-out", "error", err)
+		}
+	})
 	if err := w.edge.Streams().Drain(last); err != nil {
 		w.log.Warn("streams cut at the drain time-out", "error", err)
 	}
+	calls.Wait()
 	return w.app.ShutdownWithContext(last)
 }

@@ -119,6 +119,21 @@ func (j *Journal) Run(ctx context.Context) {
 	}
 }
 
+// Settle waits until everything recorded is in Postgres, but no longer than that.
+func (j *Journal) Settle(ctx context.Context, within time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for j.Waiting() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // Close writes what is still in memory. Events may no longer be recorded.
 func (j *Journal) Close() {
 	close(j.quit)
