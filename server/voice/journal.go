@@ -46,8 +46,8 @@ type Journal struct {
 	quit  chan struct{}
 	wrote sync.WaitGroup
 
-	recorded, applied atomic.Int64
-	dropped           *prometheus.CounterVec
+	outside atomic.Int64 // events that are in no file: on their way there, or homeless
+	dropped *prometheus.CounterVec
 
 	mu       sync.Mutex
 	segments []*segment // oldest first; the last is written to
@@ -57,9 +57,10 @@ type Journal struct {
 
 // segment is one file of the journal.
 type segment struct {
-	path string
-	size int64
-	done bool // nothing more will be written to it
+	path    string
+	size    int64
+	done    bool         // nothing more will be written to it
+	waiting atomic.Int64 // events in it that are not in Postgres yet
 }
 
 type entry struct {
@@ -138,19 +139,32 @@ func (j *Journal) take(in entry) {
 	}
 	// Postgres takes no NUL in a text, and nobody says one.
 	in.event.Data = bytes.ReplaceAll(in.event.Data, []byte(`\u0000`), nil)
-	j.recorded.Add(1)
+	j.outside.Add(1)
 	select {
 	case j.queue <- in:
 	default:
+		j.outside.Add(-1)
 		j.lose(1, "queue_full")
 	}
 }
 
 // Waiting is how many events of this process are not in Postgres yet.
-func (j *Journal) Waiting() int64 { return j.recorded.Load() - j.applied.Load() }
+func (j *Journal) Waiting() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.waiting()
+}
+
+// waiting is Waiting with j.mu held.
+func (j *Journal) waiting() int64 {
+	n := j.outside.Load()
+	for _, s := range j.segments {
+		n += s.waiting.Load()
+	}
+	return n
+}
 
 func (j *Journal) lose(events int64, reason string) {
-	j.applied.Add(events)
 	j.dropped.WithLabelValues(reason).Add(float64(events))
 	j.log.Error("voice: EVENTS OF CALLS WERE LOST", "events", events, "reason", reason)
 }
@@ -199,6 +213,7 @@ func (j *Journal) write() {
 func (j *Journal) append(e Event) {
 	line, err := encodeLine(e)
 	if err != nil || len(line) > maxEventSize {
+		j.outside.Add(-1)
 		j.lose(1, "too_large")
 		return
 	}
@@ -208,7 +223,10 @@ func (j *Journal) append(e Event) {
 	if err = j.rotate(int64(len(line))); err == nil {
 		// One write: a reader sees the whole line or none of it.
 		if _, err = j.active.Write(line); err == nil {
-			j.segments[len(j.segments)-1].size += int64(len(line))
+			last := j.segments[len(j.segments)-1]
+			last.size += int64(len(line))
+			last.waiting.Add(1)
+			j.outside.Add(-1)
 			return
 		}
 		_ = j.active.Close()
@@ -216,6 +234,7 @@ func (j *Journal) append(e Event) {
 	}
 	j.log.Error("voice: the journal cannot be written; events are kept in memory", "error", err)
 	if len(j.homeless) >= maxHomeless {
+		j.outside.Add(-1)
 		j.lose(1, "disk")
 		return
 	}
@@ -257,9 +276,8 @@ func (j *Journal) bound() {
 		oldest := j.segments[0]
 		j.segments = j.segments[1:]
 		total -= oldest.size
-		events := countLines(oldest.path)
 		_ = os.Remove(oldest.path)
-		j.lose(events, "disk_full")
+		j.lose(oldest.waiting.Load(), "disk_full")
 	}
 }
 

@@ -65,8 +65,9 @@ func (j *Journal) settle() error {
 		if err != nil || strings.HasSuffix(path, refusedFile) {
 			continue
 		}
-		j.segments = append(j.segments, &segment{path: path, size: info.Size(), done: true})
-		j.recorded.Add(countLines(path))
+		left := &segment{path: path, size: info.Size(), done: true}
+		left.waiting.Store(countLines(path))
+		j.segments = append(j.segments, left)
 	}
 	return err
 }
@@ -145,7 +146,7 @@ func (j *Journal) Close() {
 		j.active = nil
 	}
 	_ = j.lock.Close()
-	if j.Waiting() == 0 {
+	if j.waiting() == 0 {
 		_ = os.Remove(filepath.Join(j.dir, "lock"))
 		if len(j.segments) == 1 {
 			_ = os.Remove(j.segments[0].path)
@@ -192,6 +193,7 @@ func (j *Journal) replay(ctx context.Context, s *segment) error {
 			if ctx.Err() != nil {
 				return nil
 			}
+			s.waiting.Add(-1)
 		case errors.Is(err, bufio.ErrBufferFull):
 			torn = []byte("a line longer than any event")
 		case !errors.Is(err, io.EOF):
@@ -237,6 +239,7 @@ func (j *Journal) applyHomeless(ctx context.Context) {
 	j.mu.Unlock()
 	for _, e := range events {
 		j.apply(ctx, e)
+		j.outside.Add(-1)
 	}
 }
 
@@ -245,11 +248,7 @@ func (j *Journal) apply(ctx context.Context, e Event) {
 	wait := j.opts.Retry
 	for try := 1; ; try++ {
 		err := j.opts.Apply(ctx, e)
-		if err == nil {
-			j.applied.Add(1)
-			return
-		}
-		if ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil {
 			return
 		}
 		var said *pgconn.PgError

@@ -24,7 +24,10 @@ import (
 	"kestrel.ai/server/voice/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// fasthttp's own clocks outlive its servers.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"), goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+}
 
 // rig is a bridge with the real client of the model, a scripted vendor at the other end of its socket, and a telephone
 // at the end of Twilio's. Time is synctest's: waiting costs none, and a goroutine that outlives its call fails the test.
