@@ -272,7 +272,7 @@ func (s *devStack) banner(cfg Config, o devOptions) string {
 	}
 	line("landing", cfg.Origin(""))
 	line("docs", cfg.Origin("")+"/docs")
-	line("sandbox", cfg.Origin("sandbox")+"    (e-mails, numbers, faults; API at "+s.sandboxURL+")")
+	line("sandbox", cfg.Origin("sandbox")+"    (a phone, e-mails, numbers, faults; API at "+s.sandboxURL+")")
 	line("api", cfg.Origin("api"))
 	line("details", filepath.Join(o.data, "dev.json"))
 	b.WriteString("\nCtrl-C stops everything; data stays.\n\n")

@@ -13,9 +13,10 @@ import (
 // dialled is a party that Dial rings.
 type dialled struct {
 	*leg
-	whisper *document
-	asked   chan struct{} // closed once it has answered and accepted, or will not
-	yes     bool          // valid after asked
+	whisper   *document
+	near, far *bridgeEnd    // the caller's end and the party's of the bridge to be
+	asked     chan struct{} // closed once it has answered and accepted, or will not
+	yes       bool          // valid after asked
 }
 
 // dial connects the caller to a number, the first of several to accept, or a conference.
@@ -58,7 +59,7 @@ func (l *leg) dial(ctx context.Context, v element) (*document, *CallError) {
 		fields = url.Values{"DialCallSid": {ended.SID}, "DialCallStatus": {status}, "DialBridged": {"false"}}
 	} else {
 		l.answer()
-		recording := l.bridge(ctx, v, connected.leg)
+		recording := l.bridge(ctx, v, connected)
 		connected.end(EndOtherHungUp, "")
 		<-connected.over
 		ended := connected.record()
@@ -110,6 +111,7 @@ func (l *leg) dialOne(ctx context.Context, v, n element, limit time.Duration) (*
 		child.report.url = l.absolute(child.report.url)
 	}
 	d := &dialled{leg: child, asked: make(chan struct{})}
+	d.near, d.far = newBridge()
 	if u := n.attr("url", ""); u != "" {
 		d.whisper = &document{purpose: "whisper", url: l.absolute(u), method: n.attr("method", "")}
 	}
@@ -125,7 +127,9 @@ func (l *leg) dialOne(ctx context.Context, v, n element, limit time.Duration) (*
 func (d *dialled) ringUp(ctx context.Context, phone Phone, limit time.Duration) {
 	defer d.close()
 	accepted := d.pickUp(ctx, phone, limit) && (d.whisper == nil || d.perform(d.whisper))
-	d.yes = accepted
+	if d.yes = accepted; accepted {
+		d.connect(d.far)
+	}
 	close(d.asked)
 	if accepted {
 		d.wait(phone)
@@ -208,7 +212,7 @@ func firstToAccept(ctx context.Context, parties []*dialled) *dialled {
 
 // bridge lets two parties talk until one hangs up, ctx ends or the time is up. It returns the recording's SID, if one was
 // asked for.
-func (l *leg) bridge(ctx context.Context, v element, other *leg) string {
+func (l *leg) bridge(ctx context.Context, v element, other *dialled) string {
 	var recording string
 	if mode := v.attr("record", "do-not-record"); mode != "do-not-record" && mode != "false" {
 		channels := 1
@@ -220,10 +224,8 @@ func (l *leg) bridge(ctx context.Context, v element, other *leg) string {
 		l.tap(t)
 		defer func() { l.untap(t); l.s.finishRecording(l, t) }()
 	}
-	near, far := newBridge()
+	near := other.near
 	near.star = v.attr("hangupOnStar", "") == "true"
-	other.connect(far)
-	defer other.connect(nil)
 	talking, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if limit := v.number("timeLimit", 0); limit > 0 {
@@ -269,7 +271,7 @@ func (e *bridgeEnd) digit(d byte) {
 	}
 }
 
-// audioQueue holds what one party has said and another has not heard yet, a second at most.
+// audioQueue holds what one party has said and another has not heard yet, three seconds at most.
 type audioQueue struct {
 	mu    sync.Mutex
 	audio []byte
@@ -279,7 +281,7 @@ func (q *audioQueue) put(frame []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.audio = append(q.audio, frame...)
-	if late := len(q.audio) - sampleRate; late > 0 {
+	if late := len(q.audio) - 3*sampleRate; late > 0 {
 		q.audio = q.audio[late:]
 	}
 }
