@@ -219,6 +219,7 @@ func (s *Sandbox) routes() http.Handler {
 	resend("/emails/", s.noSuchMethod)
 
 	mux.HandleFunc("GET /v1/realtime", s.realtime)
+	mux.Handle("POST /v1/responses", s.vendor("openai", http.HandlerFunc(s.model.Responses)))
 
 	control := func(pattern string, h controlHandler) { mux.Handle(pattern, s.control(h)) }
 	control("GET /_sandbox/emails", s.controlEmails)

@@ -168,7 +168,7 @@ func (e *echoing) answer(op byte, message []byte) error {
 	default:
 		return nil
 	}
-	if bytes.Contains(message[:min(len(message), 80)], []byte(`"input_audio_buffer.append"`)) {
+	if isAppend(message) {
 		if _, rest, found := bytes.Cut(message, []byte(`"audio":"`)); found {
 			if end := bytes.IndexByte(rest, '"'); end >= 0 {
 				e.header(opText, len(echoHead)+end+len(echoTail))
@@ -196,6 +196,12 @@ func (e *echoing) answer(op byte, message []byte) error {
 		e.event("response.done", map[string]any{"response": response})
 	}
 	return nil
+}
+
+// isAppend looks for the event's type at either end of it: between them is the audio.
+func isAppend(message []byte) bool {
+	kind, n := []byte(`"input_audio_buffer.append"`), min(len(message), 80)
+	return bytes.Contains(message[:n], kind) || bytes.Contains(message[len(message)-n:], kind)
 }
 
 func (e *echoing) event(kind string, fields map[string]any) {

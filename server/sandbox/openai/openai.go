@@ -51,6 +51,7 @@ func FaultDos() []string {
 // Server is an http.Handler for /v1/realtime and /v1/responses. Safe for concurrent use.
 type Server struct {
 	Options
+	events   shape // what clients may send
 	closing  chan struct{}
 	once     sync.Once
 	running  sync.WaitGroup
@@ -75,7 +76,7 @@ func New(o Options) *Server {
 	if o.Chunk == 0 {
 		o.Chunk = 400 * time.Millisecond
 	}
-	return &Server{Options: o, closing: make(chan struct{}), echoes: map[net.Conn]bool{}}
+	return &Server{Options: o, events: clientEvents(), closing: make(chan struct{}), echoes: map[net.Conn]bool{}}
 }
 
 // Close ends every session and waits until nothing of them is left.

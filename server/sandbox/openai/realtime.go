@@ -23,7 +23,6 @@ type Session struct {
 	ctx    context.Context
 	tag    string
 	serial int
-	shape  shape
 
 	session map[string]any
 	config  config
@@ -63,7 +62,7 @@ func (s *Server) Realtime(w http.ResponseWriter, r *http.Request) {
 	}
 	conn.SetReadLimit(32 << 20)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	session := &Session{server: s, conn: conn, ctx: ctx, tag: tag(), shape: clientEvents(), ear: ear{idleFrom: -1}}
+	session := &Session{server: s, conn: conn, ctx: ctx, tag: tag(), ear: ear{idleFrom: -1}}
 	session.run(r, model)
 	cancel()
 	_ = conn.CloseNow()
@@ -152,7 +151,7 @@ func (s *Session) receive(message []byte) {
 	s.mu.Lock()
 	s.view.Received[kind]++
 	s.mu.Unlock()
-	p := s.shape.check("", raw)
+	p := s.server.events.check("", raw)
 	if p == nil {
 		fault, hit := s.fault("client " + kind)
 		if hit && !s.suffer(fault) {

@@ -265,3 +265,13 @@ func (c *client) answer() (heard string, done event) {
 	}
 	return strings.Join(words, " "), done
 }
+
+func dialOptions() *websocket.DialOptions {
+	return &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + key}}}
+}
+
+func newBenchServer(b *testing.B, s *openai.Server) string {
+	server := httptest.NewServer(http.HandlerFunc(s.Realtime))
+	b.Cleanup(func() { s.Close(); server.Close() })
+	return server.URL
+}
