@@ -53,6 +53,7 @@ type Config struct {
 	TrialGrace  time.Duration // from a trial's end until the tenant is suspended
 	Heartbeat   time.Duration // of event streams [15 s]
 	Poll        time.Duration // of event streams, in case a notification is lost [5 s]
+	StreamLife  time.Duration // of event streams that have no end of their own [15 min]
 	Version     string        // in the OpenAPI document ["dev"]
 }
 
@@ -93,6 +94,9 @@ func New(deps Deps) *API {
 	}
 	if deps.Config.Poll == 0 {
 		deps.Config.Poll = 5 * time.Second
+	}
+	if deps.Config.StreamLife == 0 {
+		deps.Config.StreamLife = 15 * time.Minute
 	}
 	if deps.Config.Version == "" {
 		deps.Config.Version = "dev"

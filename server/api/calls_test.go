@@ -137,3 +137,43 @@ func TestAnalytics(t *testing.T) {
 		{c.Viewer, "GET", "/api/tenant/analytics?by=minute", nil, 422, "by"},
 	})
 }
+
+func TestFollowCalls(t *testing.T) {
+	t.Parallel()
+	w := apitest.New(t)
+	c, other := w.Company("haiec", "+18573825169"), w.Company("other", "+18573825170")
+	event := func(of apitest.Company, call uuid.UUID, sid, kind, data string) {
+		t.Helper()
+		if !apitest.Value[bool](w, `select private.record_call_event(private.uuid_v7(), $1, $2, $3, $4, now(), $5::jsonb)`, kind, of.ID, call, sid, data) {
+			t.Fatalf("%s was not taken", kind)
+		}
+	}
+	mine, theirs := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	event(c, mine, "CA1", "call.started", `{"from":"+16175551234","to":"+18573825169","route":"agent","channel":"call"}`)
+	event(other, theirs, "CA2", "call.started", `{"from":"+16175551234","to":"+18573825170","route":"agent","channel":"call"}`)
+	run(t, []step{{c.Viewer, "GET", "/api/tenant/calls/live", nil, 200, mine.String()}})
+	res := c.Viewer.Open(t.Context(), "GET", "/api/tenant/calls/events", nil)
+	defer func() { _ = res.Body.Close() }()
+	first := events(t, res, 1)
+	if names(first) != "live" || !strings.Contains(first[0].data, mine.String()) || strings.Contains(first[0].data, theirs.String()) {
+		t.Fatalf("%+v", first)
+	}
+	event(other, theirs, "CA2", "call.answered", `{}`)
+	event(c, mine, "CA1", "call.answered", `{}`)
+	event(c, mine, "CA1", "call.turn", `{"position":1,"speaker":"caller","text":"My furnace makes a noise","started_ms":5,"ended_ms":900}`)
+	event(c, mine, "CA1", "call.ended", `{"reason":"caller_hung_up","agent_seconds":9.5}`)
+	got := events(t, res, 3)
+	if names(got) != "answered turn ended" || !strings.Contains(got[1].data, `"text":"My furnace makes a noise"`) || !strings.Contains(got[2].data, mine.String()) {
+		t.Fatalf("%+v", got)
+	}
+	again := c.Viewer.With("Last-Event-ID", got[0].id).Open(t.Context(), "GET", "/api/tenant/calls/events", nil)
+	defer func() { _ = again.Body.Close() }()
+	seen := map[string]bool{}
+	for _, e := range events(t, again, 4) { // live, then the overlap
+		seen[e.id] = true
+	}
+	if !seen[got[1].id] || !seen[got[2].id] {
+		t.Errorf("resumed without what came after: %v", seen)
+	}
+	run(t, []step{{c.Viewer.With("Last-Event-ID", "7"), "GET", "/api/tenant/calls/events", nil, 422, `Last-Event-ID`}})
+}

@@ -32,12 +32,9 @@ ends. Browsers read it with fetch (EventSource cannot send a Bearer), or use a t
 const jobEventsExample = "id: 019d2f4e-6c1a-7c3e-9b0a-2f6d1c4e8a51\nevent: buying\ndata: {\"state\":\"running\",\"step\":\"buying\",\"attempt\":1}\n\n"
 
 func (a *API) jobEvents(ctx context.Context, in *jobEventsInput) (*huma.StreamResponse, error) {
-	var last uuid.UUID
-	if in.LastEventID != "" {
-		var err error
-		if last, err = uuid.Parse(in.LastEventID); err != nil {
-			return nil, edge.NewProblem(422, "invalid", "Last-Event-ID is not one of this stream's.").At("Last-Event-ID", "is not an event's id").Because(err)
-		}
+	last, err := lastEvent(in.LastEventID)
+	if err != nil {
+		return nil, err
 	}
 	scope := edge.FromContext(ctx)
 	job, err := a.query(ctx).FindJob(ctx, in.ID.UUID)

@@ -118,6 +118,8 @@ func (a *API) routes() {
 	add(a, "DELETE /api/tenant/api-keys/{key_id}", tenant(edge.WriteKeys), "revokeKey", revokeOwnKeyDoc, a.revokeOwnKey)
 	add(a, "GET /api/tenant/activity", tenant(edge.ReadActivity), "listOwnActivity", ownActivityDoc, a.listOwnActivity, activityAnswers)
 	add(a, "GET /api/tenant/calls", tenant(edge.ReadWork), "listCalls", listCallsDoc, a.listCalls, callAnswers)
+	add(a, "GET /api/tenant/calls/live", tenant(edge.ReadWork), "listLiveCalls", liveCallsDoc, a.liveCalls)
+	add(a, "GET /api/tenant/calls/events", tenant(edge.ReadWork), "followCalls", callEventsDoc, a.callEvents, answers[struct{}](a, "text/event-stream", callEventsExample))
 	add(a, "GET /api/tenant/calls/{id}", tenant(edge.ReadWork), "getCall", getCallDoc, a.getCall)
 	add(a, "GET /api/tenant/calls/{id}/recording", tenant(edge.ReadWork), "getRecording", getRecordingDoc, a.getRecording, status(http.StatusFound))
 	add(a, "GET /api/tenant/analytics", tenant(edge.ReadWork), "getAnalytics", analyticsDoc, a.analytics)

@@ -235,6 +235,8 @@ var requests = map[string]func(s subject) request{
 	"listCalls":        func(subject) request { return request{mine: true} },
 	"getCall":          func(s subject) request { return request{path: of("id", s.call), mine: true} },
 	"getRecording":     func(s subject) request { return request{path: of("id", s.call), prepare: recorded(s)} },
+	"listLiveCalls":    func(subject) request { return request{mine: true} },
+	"followCalls":      func(subject) request { return request{mine: true} },
 	"getAnalytics":     func(subject) request { return request{mine: true} },
 	"listAppointments": func(subject) request { return request{mine: true} },
 	"listMessages":     func(subject) request { return request{mine: true} },

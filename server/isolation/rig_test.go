@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -97,7 +98,8 @@ func planted(w *apitest.World, mark, digits string) subject {
 	w.Exec(`select private.bulk_order($1, 'suspend', '{}', array[$2::uuid], false)`, s.bulk, c.ID)
 	s.note = apitest.Value[uuid.UUID](w, `select id from tenant_notes where tenant_id = $1 limit 1`, c.ID)
 	s.view = apitest.Value[uuid.UUID](w, `select id from tenant_views where tenant_id = $1 limit 1`, c.ID)
-	s.call = apitest.Value[uuid.UUID](w, `select id from call_logs where tenant_id = $1 limit 1`, c.ID)
+	s.call = apitest.Value[uuid.UUID](w, `select id from call_logs where tenant_id = $1`, c.ID)
+	w.Exec(`insert into call_logs (tenant_id, phone_number_id, call_sid, from_number, status, route, started_at) values ($1, $4, 'CALIVE' || $2, $3 || '001', 'in-progress', 'agent', now())`, c.ID, mark, digits, c.NumberID)
 	s.contact = apitest.Value[uuid.UUID](w, `select id from contacts where tenant_id = $1 limit 1`, c.ID)
 	s.export = apitest.Value[uuid.UUID](w, `select id from tenant_exports where tenant_id = $1 and state = 'ready'`, c.ID)
 	s.email = apitest.Value[uuid.UUID](w, `select id from email_log where dedupe_key = 'planted:' || $1`, mark)
@@ -215,3 +217,6 @@ func unchanged(t *testing.T, when string, before, after map[string]string) {
 		}
 	}
 }
+
+// shortStreams ends streams that have no end of their own, so that their answers can be read.
+func shortStreams(d *api.Deps, _ *edge.Config) { d.Config.StreamLife = 100 * time.Millisecond }

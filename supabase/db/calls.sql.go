@@ -7,6 +7,7 @@ package db
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -243,6 +244,96 @@ func (q *Queries) FindCall(ctx context.Context, tenantID uuid.UUID, iD uuid.UUID
 		&i.CallLog.AnalysedAt,
 	)
 	return i, err
+}
+
+const listCallEvents = `-- name: ListCallEvents :many
+select e.id, e.subject_id, e.type, e.created_at, (e.data || coalesce(
+    (select jsonb_build_object('text', u.text, 'started_ms', u.started_ms, 'ended_ms', u.ended_ms) from call_turns u
+     where e.type = 'call.turn' and u.tenant_id = e.tenant_id and u.call_id = e.subject_id and u.position = (e.data ->> 'position')::int), '{}'))::jsonb as data
+from events e where e.tenant_id = $1 and e.id > $2 and e.type like 'call.%' order by e.id limit 500
+`
+
+type ListCallEventsRow struct {
+	ID        uuid.UUID       `json:"id"`
+	SubjectID uuid.UUID       `json:"subject_id"`
+	Type      string          `json:"type"`
+	CreatedAt time.Time       `json:"created_at"`
+	Data      json.RawMessage `json:"data"`
+}
+
+// A turn's text is read from its row, from where it can be erased.
+func (q *Queries) ListCallEvents(ctx context.Context, tenantID *uuid.UUID, after uuid.UUID) ([]ListCallEventsRow, error) {
+	rows, err := q.db.Query(ctx, listCallEvents, tenantID, after)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListCallEventsRow{}
+	for rows.Next() {
+		var i ListCallEventsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.SubjectID,
+			&i.Type,
+			&i.CreatedAt,
+			&i.Data,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listLiveCalls = `-- name: ListLiveCalls :many
+select id, call_sid, from_number, to_number, started_at, answered_at, is_test, contact_id from call_logs
+where tenant_id = $1 and closed_at is null and agent_ended_at is null and route = 'agent' and status in ('queued', 'ringing', 'in-progress')
+  and started_at > $2::timestamptz
+order by started_at desc, id desc limit 100
+`
+
+type ListLiveCallsRow struct {
+	ID         uuid.UUID  `json:"id"`
+	CallSid    string     `json:"call_sid"`
+	FromNumber *string    `json:"from_number"`
+	ToNumber   *string    `json:"to_number"`
+	StartedAt  time.Time  `json:"started_at"`
+	AnsweredAt *time.Time `json:"answered_at"`
+	IsTest     bool       `json:"is_test"`
+	ContactID  *uuid.UUID `json:"contact_id"`
+}
+
+// Calls that are with the receptionist, or on their way to it.
+func (q *Queries) ListLiveCalls(ctx context.Context, tenantID uuid.UUID, since time.Time) ([]ListLiveCallsRow, error) {
+	rows, err := q.db.Query(ctx, listLiveCalls, tenantID, since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListLiveCallsRow{}
+	for rows.Next() {
+		var i ListLiveCallsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.CallSid,
+			&i.FromNumber,
+			&i.ToNumber,
+			&i.StartedAt,
+			&i.AnsweredAt,
+			&i.IsTest,
+			&i.ContactID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const listTurns = `-- name: ListTurns :many

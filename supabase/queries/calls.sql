@@ -28,3 +28,17 @@ group by 1, 2 order by 1, 3 desc, 2;
 select extract(isodow from started_at at time zone @zone::text)::int as weekday, extract(hour from started_at at time zone @zone::text)::int as hour, count(*)::int as calls
 from call_logs where tenant_id = @tenant_id and started_at >= @since::timestamptz and started_at < @until::timestamptz and not is_test
 group by 1, 2 order by 1, 2;
+
+-- name: ListLiveCalls :many
+-- Calls that are with the receptionist, or on their way to it.
+select id, call_sid, from_number, to_number, started_at, answered_at, is_test, contact_id from call_logs
+where tenant_id = @tenant_id and closed_at is null and agent_ended_at is null and route = 'agent' and status in ('queued', 'ringing', 'in-progress')
+  and started_at > @since::timestamptz
+order by started_at desc, id desc limit 100;
+
+-- name: ListCallEvents :many
+-- A turn's text is read from its row, from where it can be erased.
+select e.id, e.subject_id, e.type, e.created_at, (e.data || coalesce(
+    (select jsonb_build_object('text', u.text, 'started_ms', u.started_ms, 'ended_ms', u.ended_ms) from call_turns u
+     where e.type = 'call.turn' and u.tenant_id = e.tenant_id and u.call_id = e.subject_id and u.position = (e.data ->> 'position')::int), '{}'))::jsonb as data
+from events e where e.tenant_id = @tenant_id and e.id > @after and e.type like 'call.%' order by e.id limit 500;
