@@ -139,7 +139,11 @@ func (p *party) next(now time.Duration) (a act) {
 // begin starts the script's next line if its time has come.
 func (p *party) begin(now time.Duration, a *act) bool {
 	if len(p.script) == 0 {
-		a.hangUp = p.leaves && (p.answered && now-p.soundEnd >= farewell || !p.hearing && now-p.done >= patience)
+		waited, limit := now-p.done, patience
+		if p.answered {
+			waited, limit = now-p.soundEnd, farewell
+		}
+		a.hangUp = p.leaves && waited >= limit
 		return false
 	}
 	line := p.script[0]
@@ -173,7 +177,10 @@ const (
 func (p *party) turn(line Line, now time.Duration) turn {
 	extra := time.Duration(line.WaitMS) * time.Millisecond
 	waited, quiet := now-p.done-extra, now-p.soundEnd-extra
-	ready := p.answered && quiet >= politePause || !p.hearing && waited >= patience
+	ready := waited >= patience
+	if p.answered {
+		ready = quiet >= politePause
+	}
 	switch {
 	case line.pauseOnly():
 		ready = waited >= 0
