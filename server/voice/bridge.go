@@ -38,6 +38,7 @@ type Bridge struct {
 
 	mu       sync.Mutex
 	calls    map[string]*call // by CallSID
+	live     int              // calls, those that are leaving among them
 	tenants  map[uuid.UUID]int
 	endings  map[string]ended
 	draining bool
@@ -79,21 +80,22 @@ func (b *Bridge) Prepare(o Offer) error {
 func (b *Bridge) admit(o Offer) (*call, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c, ok := b.calls[o.Call.SID]; ok {
-		return c, nil
+	if c, ok := b.calls[o.Call.SID]; ok && !c.leaving() {
+		return c, nil // what is leaving makes room for the same call's next conversation, after a transfer
 	}
 	switch tenant := o.Profile.TenantID; {
 	case b.draining:
 		return nil, ErrDraining
 	case b.opts.Model == nil, b.failures >= refusals && time.Now().Before(b.retryAt):
 		return nil, ErrUnavailable
-	case len(b.calls) >= b.opts.Limits.Calls:
+	case b.live >= b.opts.Limits.Calls:
 		return nil, ErrFull
 	case o.Profile.Settings.Limits.ConcurrentCalls > 0 && b.tenants[tenant] >= o.Profile.Settings.Limits.ConcurrentCalls:
 		return nil, ErrTenantFull
 	}
 	c := newCall(b, o)
 	b.calls[o.Call.SID] = c
+	b.live++
 	b.tenants[o.Profile.TenantID]++
 	go c.run()
 	return c, nil
@@ -184,7 +186,7 @@ func (b *Bridge) remember(callSID string, e Ending) {
 func (b *Bridge) Len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.calls)
+	return b.live
 }
 
 func (b *Bridge) find(callSID string) *call {
@@ -196,12 +198,14 @@ func (b *Bridge) find(callSID string) *call {
 func (b *Bridge) remove(c *call) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.calls, c.offer.Call.SID)
+	if b.calls[c.offer.Call.SID] == c {
+		delete(b.calls, c.offer.Call.SID)
+	}
 	tenant := c.offer.Profile.TenantID
 	if b.tenants[tenant]--; b.tenants[tenant] == 0 {
 		delete(b.tenants, tenant)
 	}
-	if b.draining && len(b.calls) == 0 {
+	if b.live--; b.draining && b.live == 0 {
 		close(b.empty)
 	}
 }
@@ -224,7 +228,7 @@ func (b *Bridge) Drain(ctx context.Context) error {
 	b.mu.Lock()
 	if !b.draining {
 		b.draining = true
-		if len(b.calls) == 0 {
+		if b.live == 0 {
 			close(b.empty)
 		}
 	}

@@ -226,6 +226,9 @@ func (c *call) attach(s *stream) bool {
 	return true
 }
 
+// leaving: the call is over, and what belongs to it is being taken down.
+func (c *call) leaving() bool { return c.ctx.Err() != nil }
+
 func (c *call) release() {
 	c.mu.Lock()
 	waiting := c.stream == nil
