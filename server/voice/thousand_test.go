@@ -29,6 +29,10 @@ func TestThousandCalls(t *testing.T) {
 	w := newWorks(t)
 	orders := permutations("PSME") // webhook, stream, model, end
 	ways := []string{"stop", "cut", "model", "release"}
+	if c, err := wire.Dial(t.Context(), "ws://"+w.addr+"/nothing", nil, nil); err == nil { // Fiber's own goroutines run now
+		t.Error("served")
+		_ = c.Close()
+	}
 	goroutines, sockets, _ := w.count()
 	made := w.calls(orders, ways, 0)
 	_, _, heap := w.count() // with the pools that are made once and kept
@@ -146,10 +150,11 @@ func (w *works) Open(_ context.Context, token string) (voice.Offer, error) {
 // model is the vendor's end of one socket: ready when its gate says so, closed when it says so.
 func (w *works) model(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
-	at, noted := w.gates.Load(conn.RemoteAddr().String())
-	for ; !noted; runtime.Gosched() { // just after the dialler has connected
-		at, noted = w.gates.Load(conn.RemoteAddr().String())
+	r := bufio.NewReader(conn)
+	if _, err := r.Peek(1); err != nil { // its dialler was called off
+		return
 	}
+	at, _ := w.gates.Load(conn.RemoteAddr().String())
 	g := at.(*gate)
 	gone := make(chan struct{})
 	defer close(gone)
@@ -160,7 +165,6 @@ func (w *works) model(conn net.Conn) {
 		case <-gone:
 		}
 	}()
-	r := bufio.NewReader(conn)
 	if _, err := ws.Upgrade(struct {
 		io.Reader
 		io.Writer
