@@ -3,6 +3,7 @@ package voice
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,13 +55,34 @@ func newCall(b *Bridge, o Offer) *call {
 	return c
 }
 
-// run owns the call: it dials, reads from the model, replaces a model session that was lost, and takes everything
-// down at the end.
+// run owns the call, and takes everything down at its end.
 func (c *call) run() {
 	defer close(c.gone)
 	defer c.b.remove(c)
 	c.schedule()
 	unhook := context.AfterFunc(c.ctx, c.disconnect)
+	c.talk()
+	if unhook() {
+		c.disconnect()
+	}
+	c.mu.Lock()
+	c.timer.Stop()
+	c.mu.Unlock()
+	c.group.Wait()
+	c.finish()
+}
+
+// survive keeps a fault in one call from taking the others along: the call is handed over.
+func (c *call) survive() {
+	if fault := recover(); fault != nil {
+		c.b.log.Error("a call broke", "call_id", c.offer.Call.ID, "fault", fault, "stack", string(debug.Stack()))
+		c.end(Broken, Ending{Kind: HandOver})
+	}
+}
+
+// talk dials and reads from the model, session after session, until the call is over or no model is to be had.
+func (c *call) talk() {
+	defer c.survive()
 	conv, err := c.dial(nil)
 	for err == nil {
 		err = c.converse(conv)
@@ -74,14 +96,6 @@ func (c *call) run() {
 		c.b.log.Warn("model gone", "call_id", c.offer.Call.ID, "tenant_id", c.offer.Profile.TenantID, "error", err)
 	}
 	c.giveUp() // unless it has ended already
-	if unhook() {
-		c.disconnect()
-	}
-	c.mu.Lock()
-	c.timer.Stop()
-	c.mu.Unlock()
-	c.group.Wait()
-	c.finish()
 }
 
 // dial opens the model, with a second try: an attempt may meet a server that is being replaced.
@@ -180,10 +194,15 @@ func (c *call) converse(conv Conversation) error {
 
 // serve attaches the stream, reads it to its end, and returns when the whole call is gone.
 func (c *call) serve(s *stream) error {
-	if !c.attach(s) {
-		<-c.gone
-		return nil
+	if c.attach(s) {
+		c.listen(s)
 	}
+	<-c.gone
+	return nil
+}
+
+func (c *call) listen(s *stream) {
+	defer c.survive()
 	var f frame
 	var err error
 	for stopped := false; !stopped && err == nil; {
@@ -209,8 +228,6 @@ func (c *call) serve(s *stream) error {
 	} else {
 		c.end(CallerHungUp, Ending{Kind: HangUp})
 	}
-	<-c.gone
-	return nil
 }
 
 // attach is false where the call has ended before its stream came, or has one.

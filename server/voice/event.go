@@ -96,11 +96,12 @@ const (
 	StreamLost       Reason = "stream_lost"       // Twilio's socket broke in mid-call
 	NeverConnected   Reason = "never_connected"   // the stream did not come before its token expired
 	Drained          Reason = "drained"           // this process had to go
+	Broken           Reason = "broken"            // a fault of ours
 )
 
 // Reasons lists them.
 func Reasons() []Reason {
-	return []Reason{CallerHungUp, AgentHungUp, Transferred, CallerSilent, TooLong, ModelUnreachable, ModelLost, ModelSilent, StreamLost, NeverConnected, Drained}
+	return []Reason{CallerHungUp, AgentHungUp, Transferred, CallerSilent, TooLong, ModelUnreachable, ModelLost, ModelSilent, StreamLost, NeverConnected, Drained, Broken}
 }
 
 // Ending is what becomes of the caller when the agent is done.

@@ -162,6 +162,20 @@ func leaks(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a tool panics", func(t *testing.T) {
+		within(t, func(r *rig) {
+			p, s := r.greeted()
+			s.begin("resp_1")
+			s.calls("resp_1", "call_1", "book")
+			s.done("resp_1", "", "completed", "")
+			p.over()
+			if e := r.ended(); e.Reason != voice.Broken || e.Ending.Kind != voice.HandOver {
+				t.Errorf("%+v", e)
+			}
+		}, func(o *voice.Options, _ *agent.Profile) {
+			o.Desk.(*desk).do = func(context.Context, string) agent.Result { panic("a fault of ours") }
+		})
+	})
 	t.Run("drained", func(t *testing.T) {
 		within(t, func(r *rig) {
 			p, _ := r.greeted()

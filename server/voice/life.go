@@ -36,6 +36,7 @@ func (c *call) recover(lost error) (Conversation, error) {
 // roll replaces a session that nears the vendor's limit, with what was said so far. A failure is tried again by the
 // timer while the old session lives.
 func (c *call) roll(history []Line) {
+	defer c.survive()
 	_, err := c.dial(history)
 	c.mu.Lock()
 	defer c.mu.Unlock()

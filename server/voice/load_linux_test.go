@@ -77,7 +77,7 @@ func hold(b *testing.B, calls int) {
 		b.Fatal(err)
 	}
 	bridge, err := voice.New(voice.Options{
-		Model: model, Desk: &desk{}, Tokens: offers{&agent.Profile{TenantID: tenant, Timezone: "UTC"}}, Recorder: &events{},
+		Model: model, Desk: &desk{}, Tokens: offers{everyCall(tenant)}, Recorder: &events{},
 		Limits: voice.Limits{Calls: calls}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {

@@ -52,7 +52,8 @@ func within(t *testing.T, test func(r *rig), configure ...func(*voice.Options, *
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, vendor: newVendor(t), desk: &desk{}, events: &events{}}
-		settings := agent.Settings{Greeting: "HAIEC, how can I help?"}
+		settings := agent.Defaults("hvac", "HAIEC")
+		settings.Greeting, settings.AfterHoursGreeting = "HAIEC, how can I help?", ""
 		settings.VAD = agent.VAD{Type: "server_vad", PrefixPaddingMS: 300, SilenceMS: 500, Interruptible: true}
 		settings.Limits = agent.Limits{MaxCallSeconds: 7200, SilenceSeconds: 20_000, ConcurrentCalls: 10}
 		profile := &agent.Profile{TenantID: uuid.New(), CompanyName: "HAIEC", Timezone: "UTC", Settings: settings}

@@ -25,6 +25,7 @@ func (c *call) reschedule(now time.Time) {
 }
 
 func (c *call) tick() {
+	defer c.survive()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {

@@ -35,6 +35,7 @@ func (c *call) use(tools []pendingTool, response string, spoke bool, now time.Ti
 const overdue = `{"error":"This took too long and may not have happened. Say so, and offer to take a message."}`
 
 func (c *call) runTool(conv Conversation, t ToolCall, spoke bool) {
+	defer c.survive()
 	within := c.tools[t.Name].Timeout
 	if within <= 0 {
 		within = c.b.opts.Limits.ToolWithin
@@ -48,6 +49,7 @@ func (c *call) runTool(conv Conversation, t ToolCall, spoke bool) {
 	}
 	answer := make(chan agent.Result, 1)
 	c.group.Go(func() {
+		defer c.survive()
 		answer <- c.b.opts.Desk.Use(ctx, c.offer.Profile, c.offer.Call, t.ID, t.Name, arguments)
 	})
 	var result agent.Result

@@ -8,7 +8,7 @@ alter table public.call_logs
   add column agent_ended_at timestamptz,
   add column agent_estimated boolean not null default false,
   add column end_reason text constraint call_logs_end_reason_known check (end_reason in ('caller_hung_up', 'agent_hung_up', 'transferred', 'caller_silent', 'too_long',
-    'model_unreachable', 'model_lost', 'model_silent', 'stream_lost', 'never_connected', 'drained', 'forwarded', 'voicemail', 'message', 'rejected', 'unknown')),
+    'model_unreachable', 'model_lost', 'model_silent', 'stream_lost', 'never_connected', 'drained', 'broken', 'forwarded', 'voicemail', 'message', 'rejected', 'unknown')),
   add column transfer_number text,
   add column transferred_at timestamptz,
   add column latency_p50_ms int,
