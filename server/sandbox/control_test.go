@@ -38,6 +38,7 @@ func TestControlLists(t *testing.T) {
 			t.Errorf("%q gives %v, want %s", query, got, subjects)
 		}
 	}
+	r.call("GET", "/_sandbox/emails", "", 200, &mails)
 	m := mails.Items[0]
 	r.call("GET", "/_sandbox/emails/"+m.ID, "", 200, &m)
 	if m.HTML != "<p>Hello</p>" || m.Text != "Hello" || m.Headers["X-Entity-Ref-ID"] != "1" || !strings.HasPrefix(m.IdempotencyKey, "live:") || m.CreatedAt.IsZero() {

@@ -80,9 +80,10 @@ func (f facts) answer(question string, now time.Time) string {
 		}
 	}
 	if says(question, "how much", "price", "prices", "cost", "costs", "charge", "fee", "rate", "rates") {
-		if a := f.price(question); a != "" {
-			return a
-		}
+		return f.price(question)
+	}
+	if says(question, "who are you", "are you a robot", "are you an ai", "am i talking to") && f.Business != "" {
+		return "I am the AI receptionist of " + f.Business + "."
 	}
 	if says(question, "what do you do", "what services", "which services", "services do you", "do you offer") && len(f.Services) > 0 {
 		var names []string
@@ -159,5 +160,18 @@ func (f facts) price(question string) string {
 			prices = append(prices, s.Name+": "+s.Price)
 		}
 	}
-	return strings.Join(prices, ". ")
+	if prices != nil {
+		return strings.Join(prices, ". ")
+	}
+	best, found := 0, ""
+	told := sentences(f.text)
+	for _, k := range f.Knowledge {
+		told = append(told, k.Text)
+	}
+	for _, t := range told {
+		if n := overlap(question, t); strings.ContainsAny(t, "$€£") && !order(t) && n >= best {
+			best, found = n, t
+		}
+	}
+	return found
 }

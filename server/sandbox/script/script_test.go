@@ -120,6 +120,7 @@ func TestConversations(t *testing.T) {
 		"closed":                         {[]string{"are you open on thursday?"}, "On Thursday we are closed. On Friday our hours are 09:00 to 12:00."},
 		"a price":                        {[]string{"how much is a heating repair"}, "Heating repair: $89 call-out"},
 		"a price nobody told":            {[]string{"what does a tune-up cost"}, "I am sorry, I do not know that. Would you like to leave a message?"},
+		"who it is":                      {[]string{"who are you?"}, "I am the AI receptionist of HAIEC."},
 		"knowledge":                      {[]string{"where can I park?"}, "Park behind the building, off Elm Street."},
 		"what it cannot know":            {[]string{"who won the world cup"}, "I am sorry, I do not know that. Would you like to leave a message?"},
 		"good-bye":                       {[]string{"no that's all, goodbye"}, `Thank you for calling. Goodbye. end_call{"reason":"answered"}`},
