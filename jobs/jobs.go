@@ -32,6 +32,8 @@ type Twilio interface {
 	Release(ctx context.Context, sid string) error
 	SendSMS(ctx context.Context, from, to, body string) (twilio.Message, error)
 	List(ctx context.Context, each func(page []twilio.OwnedNumber) error) error
+	FetchCall(ctx context.Context, sid string) (twilio.Call, error)
+	ListCalls(ctx context.Context, since time.Time, each func(page []twilio.Call) error) error
 	MonthlyCents(number string) int
 }
 
@@ -63,9 +65,11 @@ type Config struct {
 	Origin      func(label string) string // scheme, host and port of a label under the base domain; "" is the apex
 	AdminEmail  string                    // who is told of new tenants; empty tells nobody
 	TrialDays   int                       // 0 means 14, as in SQL
-	TrialGrace  time.Duration             // from a trial's end until the tenant is suspended
-	SessionURL  string                    // Postgres as kestrel_app on a session connection, if DB's is a transaction pooler's
-	Tuning      Tuning
+	// IncomingMinute is what a minute of an incoming call costs, in US dollars.
+	IncomingMinute float64
+	TrialGrace     time.Duration // from a trial's end until the tenant is suspended
+	SessionURL     string        // Postgres as kestrel_app on a session connection, if DB's is a transaction pooler's
+	Tuning         Tuning
 }
 
 // Tuning is for tests and unusual machines; zero values mean what is said here.
@@ -82,6 +86,7 @@ type Tuning struct {
 	Departures  time.Duration // how often purges that are due and exports that have expired are looked for; 1 h
 	Sweep       time.Duration // how often numbers that nobody has are looked for; 1 h
 	Reset       time.Duration // how often usage periods that have ended are closed; 1 h
+	Reconcile   time.Duration // how often calls are looked for whose end nobody reported; 1 min
 	Lifecycle   time.Duration // how often trials and waiting tenants are looked at; 15 min
 }
 
@@ -106,6 +111,7 @@ func (t Tuning) withDefaults() Tuning {
 	set(&t.Departures, time.Hour)
 	set(&t.Reset, time.Hour)
 	set(&t.Lifecycle, 15*time.Minute)
+	set(&t.Reconcile, time.Minute)
 	return t
 }
 
@@ -180,6 +186,7 @@ func New(d Deps) (*Client, error) {
 	river.AddWorker(workers, &usageResetWorker{Deps: d})
 	river.AddWorker(workers, &lifecycleWorker{Deps: d})
 	river.AddWorker(workers, &requestNoticeWorker{Deps: d})
+	river.AddWorker(workers, &callReconcileWorker{Deps: d})
 	river.AddWorker(workers, &appointmentConfirmWorker{Deps: d})
 	river.AddWorker(workers, &messageSendWorker{Deps: d})
 
@@ -197,7 +204,7 @@ func New(d Deps) (*Client, error) {
 		RetryPolicy:         retries,
 		Middleware:          []rivertype.Middleware{&recorder{Deps: d, leases: leases, retries: retries}},
 		PeriodicJobs: []*river.PeriodicJob{
-			periodic(Housekeeping{}, t.Housekeep), periodic(NumberSweep{}, t.Sweep), periodic(Departures{}, t.Departures), periodic(UsageReset{}, t.Reset), periodic(Lifecycle{}, t.Lifecycle),
+			periodic(Housekeeping{}, t.Housekeep), periodic(NumberSweep{}, t.Sweep), periodic(Departures{}, t.Departures), periodic(UsageReset{}, t.Reset), periodic(Lifecycle{}, t.Lifecycle), periodic(CallReconcile{}, t.Reconcile),
 		},
 		Logger: d.Log,
 	})

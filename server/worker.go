@@ -24,6 +24,6 @@ func newWorker(cfg Config, db *supabase.DB, log *slog.Logger) (*jobs.Client, err
 	}
 	return jobs.New(jobs.Deps{
 		DB: db, Twilio: phone, Resend: mail, Auth: auth, Storage: supabase.NewStorage(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal()), Log: log,
-		Config: jobs.Config{WebhookBase: cfg.BaseWebhookURL, Origin: cfg.Origin, AdminEmail: cfg.AdminEmail, TrialGrace: cfg.TrialGrace, SessionURL: cfg.ListenDatabaseURL.Reveal()},
+		Config: jobs.Config{WebhookBase: cfg.BaseWebhookURL, Origin: cfg.Origin, AdminEmail: cfg.AdminEmail, IncomingMinute: cfg.CostIncomingMinute, TrialGrace: cfg.TrialGrace, SessionURL: cfg.ListenDatabaseURL.Reveal()},
 	})
 }

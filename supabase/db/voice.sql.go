@@ -77,7 +77,8 @@ func (q *Queries) MarkReconciled(ctx context.Context, at time.Time, iD uuid.UUID
 
 const openCalls = `-- name: OpenCalls :many
 select id, tenant_id, call_sid, status, started_at from call_logs
-where closed_at is null and started_at < $1::timestamptz and (reconciled_at is null or reconciled_at < $2::timestamptz) and not is_test and call_sid ~ '^CA'
+where closed_at is null and started_at < $1::timestamptz and (reconciled_at is null or reconciled_at < $2::timestamptz) and not is_test
+  and call_sid ~ '^CA[0-9a-fA-F]{32}$'
 order by reconciled_at nulls first, started_at limit $3
 `
 

@@ -33,7 +33,8 @@ select end_reason, coalesce(transfer_number, '')::text as transfer_number, trans
 -- name: OpenCalls :many
 -- Calls that should be over by now, those first that Twilio has been asked about longest ago.
 select id, tenant_id, call_sid, status, started_at from call_logs
-where closed_at is null and started_at < @before::timestamptz and (reconciled_at is null or reconciled_at < @asked::timestamptz) and not is_test and call_sid ~ '^CA'
+where closed_at is null and started_at < @before::timestamptz and (reconciled_at is null or reconciled_at < @asked::timestamptz) and not is_test
+  and call_sid ~ '^CA[0-9a-fA-F]{32}$'
 order by reconciled_at nulls first, started_at limit @max_rows;
 
 -- name: MarkReconciled :exec
