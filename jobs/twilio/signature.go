@@ -10,6 +10,12 @@ import (
 	"strings"
 )
 
+// What stands for a call and a message in a webhook that is only tried out: signed by ourselves, and never kept.
+const (
+	CheckCallSID    = "CAcccccccccccccccccccccccccccccccc"
+	CheckMessageSID = "SMcccccccccccccccccccccccccccccccc"
+)
+
 // Sign computes X-Twilio-Signature for a webhook to rawURL with these form fields:
 // HMAC-SHA1 over the URL and the sorted fields
 // (https://www.twilio.com/docs/usage/webhooks/webhooks-security).

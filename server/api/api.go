@@ -6,6 +6,7 @@ package api
 import (
 	"context"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
@@ -26,6 +27,8 @@ type Twilio interface {
 	Search(context.Context, twilio.SearchQuery) ([]twilio.AvailableNumber, error)
 	FindByNumber(ctx context.Context, e164 string) (twilio.OwnedNumber, bool, error)
 	SendSMS(ctx context.Context, from, to, body string) (twilio.Message, error)
+	AccountSID() string
+	Sign(rawURL string, form url.Values) string
 }
 
 // Auth is what accepting an invitation asks of Supabase Auth; *supabase.Auth is one.

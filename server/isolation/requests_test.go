@@ -125,6 +125,8 @@ var requests = map[string]func(s subject) request{
 	},
 	"makeNumberPrimary": func(s subject) request { return request{path: of("id", s.second), mine: true} },
 	"repairWebhooks":    func(s subject) request { return request{path: of("id", s.number), mine: true} },
+	"checkWebhooks":     func(s subject) request { return request{path: of("id", s.number)} },
+	"checkOwnWebhooks":  func(s subject) request { return request{path: of("id", s.number)} },
 	"releaseNumber": func(s subject) request {
 		return request{path: of("id", s.number), body: body("confirm", s.phone), mine: true}
 	},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"kestrel.ai/jobs/twilio"
 	"kestrel.ai/server/agent"
 	"kestrel.ai/server/voice/twiml"
 )
@@ -61,7 +62,7 @@ func (h *Hooks) ring(w *webhook, sid string) []byte {
 
 // tryOut is what a call from nobody would be told now, without a call.
 func (h *Hooks) tryOut(w *webhook) []byte {
-	call := h.callOf(w, checkCall)
+	call := h.callOf(w, twilio.CheckCallSID)
 	situation := h.situation(w.line, call)
 	return h.render(w, call, situation, Decide(situation), 0)
 }

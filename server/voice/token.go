@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"kestrel.ai/jobs/twilio"
 	"kestrel.ai/server/agent"
 )
 
@@ -91,7 +92,7 @@ func (m *Minter) Open(ctx context.Context, token string) (Offer, error) {
 	}
 	var c claims
 	body, err := base64.RawURLEncoding.DecodeString(payload)
-	if err != nil || json.Unmarshal(body, &c) != nil || m.now().Unix() > c.Expires {
+	if err != nil || json.Unmarshal(body, &c) != nil || m.now().Unix() > c.Expires || c.CallSID == twilio.CheckCallSID {
 		return Offer{}, ErrToken
 	}
 	profile, known := m.profiles(c.Tenant)

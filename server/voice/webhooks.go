@@ -51,9 +51,6 @@ const (
 	lookUp  = 300 * time.Millisecond
 	// keepWithin is how long a status waits for the disk before it is acknowledged all the same.
 	keepWithin = time.Second
-	// checkCall is the CallSid of a webhook that only tries whether it is answered; it leaves no trace.
-	checkCall = "CAcccccccccccccccccccccccccccccccc"
-	checkText = "SMcccccccccccccccccccccccccccccccc"
 )
 
 // What a webhook that is not taken gets. The reason is logged; the answer tells a stranger nothing.
@@ -154,7 +151,7 @@ func (h *Hooks) verify(c *fiber.Ctx, by naming) (*webhook, *edge.Problem) {
 	if !h.Directory.Loaded() {
 		return nil, errNotLoaded
 	}
-	w := &webhook{Ctx: c, form: form, slug: strings.Clone(c.Query("tenant")), check: sid == checkCall || form.Get("MessageSid") == checkText}
+	w := &webhook{Ctx: c, form: form, slug: strings.Clone(c.Query("tenant")), check: sid == twilio.CheckCallSID || form.Get("MessageSid") == twilio.CheckMessageSID}
 	known := false
 	if number := by(form); number != "" {
 		if w.line, known = h.Directory.ByNumber(number); known && !w.line.HasSlug(w.slug) {
