@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -227,42 +226,4 @@ func (a *API) usage(ctx context.Context, _ *struct{}) (*usageOutput, error) {
 func usagePeriod(r db.ListUsageRow) UsagePeriod {
 	return UsagePeriod{PeriodStart: r.PeriodStart, PeriodEnd: r.PeriodEnd, Calls: r.Calls, AdjustedCalls: r.AdjustedCalls, LateCalls: r.LateCalls,
 		Seconds: r.Seconds, LateSeconds: r.LateSeconds, SMS: r.Sms, LateSMS: r.LateSms, ClosedAt: r.ClosedAt}
-}
-
-// Agent -----------------------------------------------------------------------------------------------------------
-
-// Agent is how the tenant's receptionist behaves.
-type Agent struct {
-	Published *AgentVersion `json:"published,omitempty" doc:"What callers hear"`
-	Draft     *AgentVersion `json:"draft,omitempty" doc:"What is being worked on"`
-}
-
-// AgentVersion is one version of the settings.
-type AgentVersion struct {
-	ID          uuid.UUID       `json:"id" format:"uuid"`
-	Version     int32           `json:"version" example:"3"`
-	State       string          `json:"state" enum:"draft,published"`
-	Settings    json.RawMessage `json:"settings" doc:"Greeting, hours, services, booking rules…"`
-	PublishedAt *time.Time      `json:"published_at"`
-	CreatedAt   time.Time       `json:"created_at"`
-	UpdatedAt   time.Time       `json:"updated_at"`
-}
-
-type agentOutput struct{ Body Agent }
-
-const agentDoc doc = `Get the receptionist's settings
-The published ones and the draft, where there are any.`
-
-func (a *API) agent(ctx context.Context, _ *struct{}) (*agentOutput, error) {
-	rows, err := a.query(ctx).ListAgentVersions(ctx, tenantOf(ctx))
-	out := &agentOutput{}
-	for _, r := range rows { // newest first
-		v := AgentVersion(r)
-		if v.State == "published" {
-			out.Body.Published = &v
-		} else if out.Body.Draft == nil {
-			out.Body.Draft = &v
-		}
-	}
-	return out, err
 }

@@ -121,7 +121,8 @@ func (a *API) getExport(ctx context.Context, in *tenantExportInput) (*exportOutp
 
 // One caller ------------------------------------------------------------------------------------------------------
 
-type contactInput struct {
+// ContactPath names a contact.
+type ContactPath struct {
 	ID id `path:"id" doc:"The contact's id"`
 }
 
@@ -129,7 +130,7 @@ const eraseContactDoc doc = `Forget one caller
 Removes the contact, its transcripts, recordings and messages for good, and the person from calls, appointments and the
 activity log. The calls still count. Follow the job at Location. For admins and owners.`
 
-func (a *API) eraseContact(ctx context.Context, in *contactInput) (*jobOrderedOutput, error) {
+func (a *API) eraseContact(ctx context.Context, in *ContactPath) (*jobOrderedOutput, error) {
 	return a.ordered(ctx, func(q *db.Queries) (uuid.UUID, error) { return q.RequestErasure(ctx, tenantOf(ctx), in.ID.UUID) })
 }
 

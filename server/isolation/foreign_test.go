@@ -35,7 +35,8 @@ func TestForeignIDs(t *testing.T) {
 	tried := map[string]int{}
 	for _, one := range cells {
 		r := requests[one.op.ID](s)
-		if strings.Contains(one.op.Path, "{") {
+		// A version's number counts within each tenant: it names nothing of another's.
+		if strings.Contains(one.op.Path, "{") && !strings.Contains(one.op.Path, "{version}") {
 			tried["path"]++
 			if a := m.ask(t, one.op, one.c, one.host, "with a foreign id", r); a.Status != 404 && a.Status != 403 {
 				t.Errorf("%s as %s at %s, with a foreign id: %d %s", one.op.ID, one.c.name, one.host, a.Status, a.Body)

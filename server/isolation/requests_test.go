@@ -4,11 +4,14 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
 	"kestrel.ai/jobs"
+	"kestrel.ai/server/agent"
 	"kestrel.ai/server/api/apitest"
 	"kestrel.ai/server/sandbox"
 )
@@ -244,6 +247,30 @@ var requests = map[string]func(s subject) request{
 	"listMessages":     func(subject) request { return request{mine: true} },
 	"listContacts":     func(subject) request { return request{mine: true} },
 	"getAgent":         func(subject) request { return request{mine: true} },
+	"putAgentDraft":    func(subject) request { return request{body: agent.Defaults("hvac", "Fresh")} },
+	"patchAgentDraft":  func(subject) request { return request{body: body("greeting", "Good day"), mine: true} },
+	"deleteAgentDraft": func(subject) request { return request{} },
+	"publishAgent": func(s subject) request {
+		return request{mine: true, prepare: sql(`insert into agent_versions (tenant_id, version) values ($1, null) on conflict (tenant_id) where state = 'draft' do nothing`, s.tenant)}
+	},
+	"rollbackAgent":     func(subject) request { return request{path: map[string]string{"version": "1"}} },
+	"listAgentVersions": func(subject) request { return request{mine: true} },
+	"getAgentVersion":   func(subject) request { return request{path: map[string]string{"version": "2"}, mine: true} },
+	"diffAgent":         func(subject) request { return request{} },
+	"getAgentDefaults":  func(subject) request { return request{mine: true} },
+	"listFreeSlots":     func(subject) request { return request{} },
+	"createAppointment": func(subject) request {
+		return request{body: body("starts_at", freshTime(), "customer_name", "Pat", "force", true)}
+	},
+	"getAppointment":    func(s subject) request { return booked(s, nil) },
+	"patchAppointment":  func(s subject) request { return booked(s, body("notes", "Rings twice")) },
+	"cancelAppointment": func(s subject) request { return booked(s, nil) },
+	"getContact":        func(s subject) request { return request{path: of("id", s.contact), mine: true} },
+	"patchContact": func(s subject) request {
+		return request{path: of("id", s.contact), body: body("notes", "Rings twice"), mine: true}
+	},
+	"blockContact":   func(s subject) request { return request{path: of("id", s.contact), mine: true} },
+	"unblockContact": func(s subject) request { return request{path: of("id", s.contact), mine: true} },
 
 	"getJob":     func(s subject) request { return request{path: of("id", s.job), mine: true} },
 	"followJob":  func(s subject) request { return request{path: of("id", s.job), mine: true} },
@@ -270,6 +297,23 @@ func linked(s subject, password string) request {
 		r.body.(map[string]any)["password"] = password
 	}
 	return r
+}
+
+// booked is a request about a fresh appointment.
+func booked(s subject, change map[string]any) request {
+	appointment := uuid.New()
+	r := request{path: of("id", appointment), mine: true, prepare: sql(`insert into appointments (id, tenant_id, starts_at, ends_at, customer_name) values ($1, $2, $3, $3::timestamptz + interval '1 minute', $4)`, appointment, s.tenant, freshTime(), s.slug)}
+	if change != nil {
+		r.body = change
+	}
+	return r
+}
+
+var minutesGiven atomic.Int64
+
+// freshTime is a time that no other appointment has.
+func freshTime() time.Time {
+	return time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(minutesGiven.Add(1)) * 2 * time.Hour)
 }
 
 // drafted is a request that names a draft.

@@ -298,6 +298,28 @@ func (q *Queries) FindCaller(ctx context.Context, tenantID uuid.UUID, phone stri
 	return i, err
 }
 
+const findContact = `-- name: FindContact :one
+select id, tenant_id, phone_number, name, email, address, notes, is_blocked, created_at, updated_at from contacts where tenant_id = $1 and id = $2
+`
+
+func (q *Queries) FindContact(ctx context.Context, tenantID uuid.UUID, iD uuid.UUID) (Contact, error) {
+	row := q.db.QueryRow(ctx, findContact, tenantID, iD)
+	var i Contact
+	err := row.Scan(
+		&i.ID,
+		&i.TenantID,
+		&i.PhoneNumber,
+		&i.Name,
+		&i.Email,
+		&i.Address,
+		&i.Notes,
+		&i.IsBlocked,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
 const freeSlots = `-- name: FreeSlots :many
 
 select s.starts_at::timestamptz as starts_at, s.ends_at::timestamptz as ends_at

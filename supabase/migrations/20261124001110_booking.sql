@@ -35,8 +35,8 @@ language sql stable set search_path = '' as $$
     (case when s ->> 'closes' = '24:00' then p_day + 1 + time '00:00' else p_day + (s ->> 'closes')::time end) at time zone p_zone
   from pg_catalog.jsonb_array_elements(coalesce(
     (select case when coalesce(h ->> 'opens', '') = '' then '[]' else pg_catalog.jsonb_build_array(h) end
-     from pg_catalog.jsonb_array_elements(coalesce(p_hours -> 'holidays', '[]')) h where h ->> 'date' = p_day::text limit 1),
-    (select pg_catalog.jsonb_agg(w) from pg_catalog.jsonb_array_elements(coalesce(p_hours -> 'weekly', '[]')) w
+     from pg_catalog.jsonb_array_elements(coalesce(nullif(p_hours -> 'holidays', 'null'), '[]')) h where h ->> 'date' = p_day::text limit 1),
+    (select pg_catalog.jsonb_agg(w) from pg_catalog.jsonb_array_elements(coalesce(nullif(p_hours -> 'weekly', 'null'), '[]')) w
      where w ->> 'day' = (array['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'])[extract(isodow from p_day)::int]),
     '[]')) s
 $$;

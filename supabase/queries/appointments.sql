@@ -66,3 +66,6 @@ update messages set status = 'queued', error = @error where id = @id and status 
 
 -- name: SentText :exec
 update messages set status = @status, provider_sid = @provider_sid, error = null where id = @id and status = 'sending';
+
+-- name: FindContact :one
+select * from contacts where tenant_id = @tenant_id and id = @id;
