@@ -65,7 +65,7 @@ type Holiday struct {
 // Booking is how appointments are given.
 type Booking struct {
 	Enabled       bool `json:"enabled"`
-	SlotMinutes   int  `json:"slot_minutes" minimum:"5" maximum:"1440" doc:"Length of an appointment, and the grid that starts are offered on"`
+	SlotMinutes   int  `json:"slot_minutes" minimum:"5" maximum:"1440" example:"60" doc:"Length of an appointment, and the grid that starts are offered on"`
 	LeadMinutes   int  `json:"lead_minutes" minimum:"0" maximum:"43200" doc:"Least time from now to an appointment"`
 	BufferMinutes int  `json:"buffer_minutes" minimum:"0" maximum:"480" doc:"Kept free after each appointment"`
 	Capacity      int  `json:"capacity" minimum:"1" maximum:"50" doc:"Appointments that can run side by side"`
@@ -100,7 +100,7 @@ type VAD struct {
 	Type            string  `json:"type" enum:"server_vad,semantic_vad"`
 	Threshold       float64 `json:"threshold" minimum:"0" maximum:"1" doc:"server_vad: higher for noisy surroundings"`
 	PrefixPaddingMS int     `json:"prefix_padding_ms" minimum:"0" maximum:"2000" doc:"server_vad: audio kept from before speech was noticed"`
-	SilenceMS       int     `json:"silence_ms" minimum:"100" maximum:"5000" doc:"server_vad: silence that ends a turn"`
+	SilenceMS       int     `json:"silence_ms" minimum:"100" maximum:"5000" example:"500" doc:"server_vad: silence that ends a turn"`
 	Eagerness       string  `json:"eagerness" enum:"auto,low,medium,high" doc:"semantic_vad: how soon the receptionist answers"`
 	NoiseReduction  string  `json:"noise_reduction" enum:"near_field,far_field,off"`
 	Interruptible   bool    `json:"interruptible" doc:"The caller's speech stops the receptionist's"`
@@ -108,8 +108,8 @@ type VAD struct {
 
 // Limits bound a call.
 type Limits struct {
-	MaxCallSeconds  int `json:"max_call_seconds" minimum:"60" maximum:"7200"`
-	SilenceSeconds  int `json:"silence_seconds" minimum:"5" maximum:"300" doc:"Nobody speaks for so long: the call ends, after being asked for"`
+	MaxCallSeconds  int `json:"max_call_seconds" minimum:"60" maximum:"7200" example:"1200"`
+	SilenceSeconds  int `json:"silence_seconds" minimum:"5" maximum:"300" example:"20" doc:"Nobody speaks for so long: the call ends, after being asked for"`
 	ConcurrentCalls int `json:"concurrent_calls" minimum:"1" maximum:"100"`
 }
 

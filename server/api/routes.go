@@ -133,6 +133,9 @@ func (a *API) routes() {
 	add(a, "GET /api/tenant/appointments/{id}", tenant(edge.ReadWork), "getAppointment", getAppointmentDoc, a.getAppointment)
 	add(a, "PATCH /api/tenant/appointments/{id}", tenant(edge.WriteWork), "patchAppointment", patchAppointmentDoc, a.patchAppointment)
 	add(a, "POST /api/tenant/appointments/{id}/cancel", tenant(edge.WriteWork), "cancelAppointment", cancelAppointmentDoc, a.cancelAppointment)
+	add(a, "GET /api/tenant/calendar-feeds", tenant(edge.ReadWork), "listCalendarFeeds", listFeedsDoc, a.listFeeds)
+	add(a, "POST /api/tenant/calendar-feeds", tenant(edge.WriteWork), "createCalendarFeed", createFeedDoc, a.createFeed, created, secret)
+	add(a, "DELETE /api/tenant/calendar-feeds/{id}", tenant(edge.WriteWork), "revokeCalendarFeed", revokeFeedDoc, a.revokeFeed)
 	add(a, "GET /api/tenant/contacts/{id}", tenant(edge.ReadWork), "getContact", getContactDoc, a.getContact)
 	add(a, "PATCH /api/tenant/contacts/{id}", tenant(edge.WriteWork), "patchContact", patchContactDoc, a.patchContact)
 	add(a, "POST /api/tenant/contacts/{id}/block", tenant(edge.WriteWork), "blockContact", blockContactDoc, a.blockContact)
@@ -155,6 +158,7 @@ func (a *API) routes() {
 
 	// Whoever holds an invitation's link, at the tenant's host.
 	add(a, "POST /api/tenant/invitations/open", atTenant, "openInvitation", openInvitationDoc, a.openInvitation, gone)
+	add(a, "GET /api/tenant/calendar/{secret}", atTenant, "readCalendarFeed", readFeedDoc, a.readFeed)
 	add(a, "POST /api/tenant/invitations/accept", atTenant, "acceptInvitation", acceptInvitationDoc, a.acceptInvitation, gone)
 
 	// Anybody, at the apex and api.

@@ -39,6 +39,7 @@ var routes = [...]route{
 	{"/api/twilio", onAdmin | onAPI, platform, ClassIP},
 	{"/api/tenant/invitations/open", onTenant, open, ClassAuth}, // whoever holds a link
 	{"/api/tenant/invitations/accept", onTenant, open, ClassAuth},
+	{"/api/tenant/calendar", onTenant, open, ClassAuth},
 	{"/api/tenant", onTenant | onAPI, tenant, ClassIP},
 	{"/api/jobs", onAdmin | onTenant | onAPI, either, ClassIP},
 	{"/api/tickets", onAdmin | onTenant | onAPI, either, ClassIP},

@@ -2,6 +2,7 @@ package isolation_test
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -23,8 +24,9 @@ type subject struct {
 	member, key, job, failed, email uuid.UUID
 	staff, bulk, note, view         uuid.UUID
 	contact, export, invitation     uuid.UUID
+	appointment                     uuid.UUID
 	call                            uuid.UUID
-	slug, phone                     string
+	slug, phone, feed               string
 }
 
 // request is a good request of one operation.
@@ -233,26 +235,24 @@ var requests = map[string]func(s subject) request{
 	"revokeTenantInvitation": func(s subject) request {
 		return request{path: map[string]string{"id": s.tenant.String(), "invitation_id": s.invitation.String()}}
 	},
-	"listKeys":         func(subject) request { return request{mine: true} },
-	"createKey":        func(subject) request { return request{body: body("name", "Fresh", "scopes", []string{"read"})} },
-	"revokeKey":        func(s subject) request { return request{path: of("key_id", s.key)} },
-	"listOwnActivity":  func(subject) request { return request{mine: true} },
-	"listCalls":        func(subject) request { return request{mine: true} },
-	"getCall":          func(s subject) request { return request{path: of("id", s.call), mine: true} },
-	"getRecording":     func(s subject) request { return request{path: of("id", s.call), prepare: recorded(s)} },
-	"listLiveCalls":    func(subject) request { return request{mine: true} },
-	"followCalls":      func(subject) request { return request{mine: true} },
-	"getAnalytics":     func(subject) request { return request{mine: true} },
-	"listAppointments": func(subject) request { return request{mine: true} },
-	"listMessages":     func(subject) request { return request{mine: true} },
-	"listContacts":     func(subject) request { return request{mine: true} },
-	"getAgent":         func(subject) request { return request{mine: true} },
-	"putAgentDraft":    func(subject) request { return request{body: agent.Defaults("hvac", "Fresh")} },
-	"patchAgentDraft":  func(subject) request { return request{body: body("greeting", "Good day"), mine: true} },
-	"deleteAgentDraft": func(subject) request { return request{} },
-	"publishAgent": func(s subject) request {
-		return request{mine: true, prepare: sql(`insert into agent_versions (tenant_id, version) values ($1, null) on conflict (tenant_id) where state = 'draft' do nothing`, s.tenant)}
-	},
+	"listKeys":          func(subject) request { return request{mine: true} },
+	"createKey":         func(subject) request { return request{body: body("name", "Fresh", "scopes", []string{"read"})} },
+	"revokeKey":         func(s subject) request { return request{path: of("key_id", s.key)} },
+	"listOwnActivity":   func(subject) request { return request{mine: true} },
+	"listCalls":         func(subject) request { return request{mine: true} },
+	"getCall":           func(s subject) request { return request{path: of("id", s.call), mine: true} },
+	"getRecording":      func(s subject) request { return request{path: of("id", s.call), prepare: recorded(s)} },
+	"getAnalytics":      func(subject) request { return request{mine: true} },
+	"listAppointments":  func(subject) request { return request{mine: true} },
+	"listMessages":      func(subject) request { return request{mine: true} },
+	"listContacts":      func(subject) request { return request{mine: true} },
+	"getAgent":          func(subject) request { return request{mine: true} },
+	"putAgentDraft":     func(subject) request { return request{body: defaults()} },
+	"patchAgentDraft":   func(subject) request { return request{body: body("greeting", "Good day")} },
+	"deleteAgentDraft":  func(subject) request { return request{} },
+	"publishAgent":      func(subject) request { return request{} },
+	"listLiveCalls":     func(subject) request { return request{mine: true} },
+	"followCalls":       func(subject) request { return request{mine: true} },
 	"rollbackAgent":     func(subject) request { return request{path: map[string]string{"version": "1"}} },
 	"listAgentVersions": func(subject) request { return request{mine: true} },
 	"getAgentVersion":   func(subject) request { return request{path: map[string]string{"version": "2"}, mine: true} },
@@ -262,10 +262,21 @@ var requests = map[string]func(s subject) request{
 	"createAppointment": func(subject) request {
 		return request{body: body("starts_at", freshTime(), "customer_name", "Pat", "force", true)}
 	},
-	"getAppointment":    func(s subject) request { return booked(s, nil) },
-	"patchAppointment":  func(s subject) request { return booked(s, body("notes", "Rings twice")) },
-	"cancelAppointment": func(s subject) request { return booked(s, nil) },
-	"getContact":        func(s subject) request { return request{path: of("id", s.contact), mine: true} },
+	"getAppointment": func(s subject) request { return request{path: of("id", s.appointment), mine: true} },
+	"patchAppointment": func(s subject) request {
+		return request{path: of("id", s.appointment), body: body("notes", "Rings twice"), mine: true}
+	},
+	"cancelAppointment":  func(s subject) request { return booked(s) },
+	"listCalendarFeeds":  func(subject) request { return request{mine: true} },
+	"createCalendarFeed": func(subject) request { return request{body: body("name", "Phone")} },
+	"revokeCalendarFeed": func(s subject) request {
+		feed := uuid.New()
+		return request{path: of("id", feed), prepare: sql(`insert into calendar_feeds (id, tenant_id, prefix) values ($1, $2, 'kst')`, feed, s.tenant)}
+	},
+	"readCalendarFeed": func(s subject) request {
+		return request{path: map[string]string{"secret": s.feed}, mine: true}
+	},
+	"getContact": func(s subject) request { return request{path: of("id", s.contact), mine: true} },
 	"patchContact": func(s subject) request {
 		return request{path: of("id", s.contact), body: body("notes", "Rings twice"), mine: true}
 	},
@@ -300,13 +311,17 @@ func linked(s subject, password string) request {
 }
 
 // booked is a request about a fresh appointment.
-func booked(s subject, change map[string]any) request {
+func booked(s subject) request {
 	appointment := uuid.New()
-	r := request{path: of("id", appointment), mine: true, prepare: sql(`insert into appointments (id, tenant_id, starts_at, ends_at, customer_name) values ($1, $2, $3, $3::timestamptz + interval '1 minute', $4)`, appointment, s.tenant, freshTime(), s.slug)}
-	if change != nil {
-		r.body = change
-	}
-	return r
+	return request{path: of("id", appointment), mine: true, prepare: sql(`insert into appointments (id, tenant_id, starts_at, ends_at, customer_name) values ($1, $2, $3, $3::timestamptz + interval '1 minute', $4)`, appointment, s.tenant, freshTime(), s.slug)}
+}
+
+// defaults are settings as they are sent.
+func defaults() map[string]any {
+	raw, _ := json.Marshal(agent.Defaults("hvac", "Fresh"))
+	all := map[string]any{}
+	_ = json.Unmarshal(raw, &all)
+	return all
 }
 
 var minutesGiven atomic.Int64

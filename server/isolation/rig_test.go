@@ -101,6 +101,10 @@ func planted(w *apitest.World, mark, digits string) subject {
 	s.call = apitest.Value[uuid.UUID](w, `select id from call_logs where tenant_id = $1`, c.ID)
 	w.Exec(`insert into call_logs (tenant_id, phone_number_id, call_sid, from_number, status, route, started_at) values ($1, $4, 'CALIVE' || $2, $3 || '001', 'in-progress', 'agent', now())`, c.ID, mark, digits, c.NumberID)
 	s.contact = apitest.Value[uuid.UUID](w, `select id from contacts where tenant_id = $1 limit 1`, c.ID)
+	plain, prefix, hash := edge.NewKey()
+	s.feed = plain
+	w.Exec(`with f as (insert into calendar_feeds (tenant_id, name, prefix) values ($1, $2 || ' link', $3) returning id) insert into private.calendar_feed_hashes (hash, feed_id) select $4, id from f`, c.ID, mark, prefix, hash[:])
+	s.appointment = apitest.Value[uuid.UUID](w, `select id from appointments where tenant_id = $1 order by id limit 1`, c.ID)
 	s.export = apitest.Value[uuid.UUID](w, `select id from tenant_exports where tenant_id = $1 and state = 'ready'`, c.ID)
 	s.email = apitest.Value[uuid.UUID](w, `select id from email_log where dedupe_key = 'planted:' || $1`, mark)
 	return s

@@ -226,6 +226,80 @@ func (q *Queries) ConversationAppointments(ctx context.Context, tenantID uuid.UU
 	return items, nil
 }
 
+const createFeed = `-- name: CreateFeed :one
+select f.id, f.tenant_id, f.name, f.prefix, f.created_by, f.created_at, f.last_read_at, f.revoked_at from private.create_feed($1::uuid, $2::text, $3::text, $4::bytea) f
+`
+
+type CreateFeedParams struct {
+	TenantID uuid.UUID `json:"tenant_id"`
+	Name     string    `json:"name"`
+	Prefix   string    `json:"prefix"`
+	Hash     []byte    `json:"hash"`
+}
+
+func (q *Queries) CreateFeed(ctx context.Context, arg CreateFeedParams) (CalendarFeed, error) {
+	row := q.db.QueryRow(ctx, createFeed,
+		arg.TenantID,
+		arg.Name,
+		arg.Prefix,
+		arg.Hash,
+	)
+	var i CalendarFeed
+	err := row.Scan(
+		&i.ID,
+		&i.TenantID,
+		&i.Name,
+		&i.Prefix,
+		&i.CreatedBy,
+		&i.CreatedAt,
+		&i.LastReadAt,
+		&i.RevokedAt,
+	)
+	return i, err
+}
+
+const diaryForFeed = `-- name: DiaryForFeed :many
+select id, tenant_id, contact_id, call_id, starts_at, ends_at, lane, status, service, customer_name, customer_phone, address, notes, idempotency_key, created_at, updated_at, conversation_id from appointments where tenant_id = $1 and starts_at >= $2::timestamptz order by starts_at, id limit 5000
+`
+
+func (q *Queries) DiaryForFeed(ctx context.Context, tenantID uuid.UUID, since time.Time) ([]Appointment, error) {
+	rows, err := q.db.Query(ctx, diaryForFeed, tenantID, since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Appointment{}
+	for rows.Next() {
+		var i Appointment
+		if err := rows.Scan(
+			&i.ID,
+			&i.TenantID,
+			&i.ContactID,
+			&i.CallID,
+			&i.StartsAt,
+			&i.EndsAt,
+			&i.Lane,
+			&i.Status,
+			&i.Service,
+			&i.CustomerName,
+			&i.CustomerPhone,
+			&i.Address,
+			&i.Notes,
+			&i.IdempotencyKey,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.ConversationID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const endNotice = `-- name: EndNotice :exec
 select private.end_notice($1::uuid, $2::text, $3::uuid, $4::timestamptz)
 `
@@ -396,6 +470,39 @@ func (q *Queries) KeepContact(ctx context.Context, arg KeepContactParams) (uuid.
 	return column_1, err
 }
 
+const listFeeds = `-- name: ListFeeds :many
+select id, tenant_id, name, prefix, created_by, created_at, last_read_at, revoked_at from calendar_feeds where tenant_id = $1 order by id desc limit 200
+`
+
+func (q *Queries) ListFeeds(ctx context.Context, tenantID uuid.UUID) ([]CalendarFeed, error) {
+	rows, err := q.db.Query(ctx, listFeeds, tenantID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CalendarFeed{}
+	for rows.Next() {
+		var i CalendarFeed
+		if err := rows.Scan(
+			&i.ID,
+			&i.TenantID,
+			&i.Name,
+			&i.Prefix,
+			&i.CreatedBy,
+			&i.CreatedAt,
+			&i.LastReadAt,
+			&i.RevokedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const moveAppointment = `-- name: MoveAppointment :one
 select b.id, b.tenant_id, b.contact_id, b.call_id, b.starts_at, b.ends_at, b.lane, b.status, b.service, b.customer_name, b.customer_phone, b.address, b.notes, b.idempotency_key, b.created_at, b.updated_at, b.conversation_id from private.move_appointment($1::uuid, $2::uuid, $3::jsonb, $4::timestamptz, $5::timestamptz, $6::boolean, $7::int) b
 `
@@ -490,6 +597,18 @@ func (q *Queries) NoticeToGive(ctx context.Context, id uuid.UUID) (NoticeToGiveR
 	return i, err
 }
 
+const openFeed = `-- name: OpenFeed :one
+select coalesce(private.open_feed($1::bytea, $2::timestamptz), '00000000-0000-0000-0000-000000000000')::uuid
+`
+
+// Nil for nobody's.
+func (q *Queries) OpenFeed(ctx context.Context, hash []byte, at time.Time) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, openFeed, hash, at)
+	var column_1 uuid.UUID
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const queueText = `-- name: QueueText :one
 select coalesce(private.queue_text($1::uuid, $2::text, $3::text, $4::uuid), '00000000-0000-0000-0000-000000000000')::uuid as id
 `
@@ -512,6 +631,17 @@ func (q *Queries) QueueText(ctx context.Context, arg QueueTextParams) (uuid.UUID
 	var id uuid.UUID
 	err := row.Scan(&id)
 	return id, err
+}
+
+const revokeFeed = `-- name: RevokeFeed :one
+select private.revoke_feed($1::uuid, $2::uuid)::boolean
+`
+
+func (q *Queries) RevokeFeed(ctx context.Context, tenantID uuid.UUID, iD uuid.UUID) (bool, error) {
+	row := q.db.QueryRow(ctx, revokeFeed, tenantID, iD)
+	var column_1 bool
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const sentText = `-- name: SentText :exec

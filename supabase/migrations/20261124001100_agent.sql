@@ -97,7 +97,9 @@ begin
   select * into v from public.agent_versions
   where tenant_id = p_tenant and case when p_version is null then state = 'draft' else version = p_version end for update;
   case
-    when v.id is null and p_version is null then perform private.reject(409, 'no_draft', 'There is no draft to publish. Save one first.');
+    when v.id is null and p_version is null then
+      select * into v from public.agent_versions where tenant_id = p_tenant and state = 'published';
+      return v;
     when v.id is null then perform private.reject(404, 'agent_version_not_found', pg_catalog.format('There is no version %s.', p_version));
     when p_version is not null and v.state = 'draft' then perform private.reject(409, 'agent_version_draft', 'That version is the draft: publish it instead.');
     when v.state = 'published' then return v;
@@ -106,7 +108,7 @@ begin
   update public.agent_versions set state = 'published' where id = v.id returning * into v;
   return v;
 end $$;
-comment on function private.publish_agent(uuid, int) is 'Publishes the draft; or, given a number, rolls back to that version. The one before is archived.';
+comment on function private.publish_agent(uuid, int) is 'Publishes the draft, or given a number, rolls back to that version. The one before is archived. Without a draft, or again: nothing.';
 
 create function private.discard_draft(p_tenant uuid) returns boolean
 language plpgsql security definer set search_path = '' as $$

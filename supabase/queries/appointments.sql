@@ -69,3 +69,19 @@ update messages set status = @status, provider_sid = @provider_sid, error = null
 
 -- name: FindContact :one
 select * from contacts where tenant_id = @tenant_id and id = @id;
+
+-- name: ListFeeds :many
+select * from calendar_feeds where tenant_id = @tenant_id order by id desc limit 200;
+
+-- name: CreateFeed :one
+select f.* from private.create_feed(@tenant_id::uuid, @name::text, @prefix::text, @hash::bytea) f;
+
+-- name: RevokeFeed :one
+select private.revoke_feed(@tenant_id::uuid, @id::uuid)::boolean;
+
+-- name: OpenFeed :one
+-- Nil for nobody's.
+select coalesce(private.open_feed(@hash::bytea, @at::timestamptz), '00000000-0000-0000-0000-000000000000')::uuid;
+
+-- name: DiaryForFeed :many
+select * from appointments where tenant_id = @tenant_id and starts_at >= @since::timestamptz order by starts_at, id limit 5000;
