@@ -158,7 +158,7 @@ func (a *API) routes() {
 
 	// Whoever holds an invitation's link, at the tenant's host.
 	add(a, "POST /api/tenant/invitations/open", atTenant, "openInvitation", openInvitationDoc, a.openInvitation, gone)
-	add(a, "GET /api/tenant/calendar/{secret}", atTenant, "readCalendarFeed", readFeedDoc, a.readFeed)
+	add(a, "GET /api/tenant/calendar/{secret}", atTenant, "readCalendarFeed", readFeedDoc, a.readFeed, answers[struct{}](a, "text/calendar", "BEGIN:VCALENDAR\r\n"))
 	add(a, "POST /api/tenant/invitations/accept", atTenant, "acceptInvitation", acceptInvitationDoc, a.acceptInvitation, gone)
 
 	// Anybody, at the apex and api.

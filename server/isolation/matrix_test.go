@@ -261,14 +261,18 @@ func TestMatrix(t *testing.T) {
 	}
 	before := checksum(t, m.w, uuid.Nil)
 	each(still, func(one cell) {
-		r := requests[one.op.ID](m.subjectOf(one.c))
+		s := m.subjectOf(one.c)
+		if mark := strings.TrimSuffix(one.host, base); one.op.Access == "public_at_tenant" && one.want < 400 {
+			s = m.subjects[mark]
+		}
+		r := requests[one.op.ID](s)
 		if one.want < 400 && r.prepare != nil {
 			r.prepare(t, m.w)
 		}
 		a := m.ask(t, one.op, one.c, one.host, "unchanged rows", r)
 		m.expect(t, one, a)
 		if a.Status < 400 && r.mine && one.c.kind != 0 {
-			if s := m.subjectOf(one.c); m.marks[s.slug].in(a.Body) == "" {
+			if m.marks[s.slug].in(a.Body) == "" {
 				t.Errorf("%s as %s at %s shows nothing of its own: %.300s", one.op.ID, one.c.name, one.host, a.Body)
 			}
 		}

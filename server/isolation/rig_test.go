@@ -103,7 +103,7 @@ func planted(w *apitest.World, mark, digits string) subject {
 	s.contact = apitest.Value[uuid.UUID](w, `select id from contacts where tenant_id = $1 limit 1`, c.ID)
 	plain, prefix, hash := edge.NewKey()
 	s.feed = plain
-	w.Exec(`with f as (insert into calendar_feeds (tenant_id, name, prefix) values ($1, $2 || ' link', $3) returning id) insert into private.calendar_feed_hashes (hash, feed_id) select $4, id from f`, c.ID, mark, prefix, hash[:])
+	w.Exec(`with f as (insert into calendar_feeds (tenant_id, name, prefix, last_read_at) values ($1, $2 || ' link', $3, now()) returning id) insert into private.calendar_feed_hashes (hash, feed_id) select $4, id from f`, c.ID, mark, prefix, hash[:])
 	s.appointment = apitest.Value[uuid.UUID](w, `select id from appointments where tenant_id = $1 order by id limit 1`, c.ID)
 	s.export = apitest.Value[uuid.UUID](w, `select id from tenant_exports where tenant_id = $1 and state = 'ready'`, c.ID)
 	s.email = apitest.Value[uuid.UUID](w, `select id from email_log where dedupe_key = 'planted:' || $1`, mark)
