@@ -37,6 +37,8 @@ type Call struct {
 	Streams    []StreamLog  `json:"streams,omitempty"`
 	Errors     []*CallError `json:"errors,omitempty"`
 	Recordings []string     `json:"recordings,omitempty"` // SIDs
+	// Filed is set once the call and all in it is over; only webhooks may still follow.
+	Filed bool `json:"filed"`
 	// Rev grows with every change; see GET /_sandbox/calls/{sid}.
 	Rev int `json:"rev"`
 }

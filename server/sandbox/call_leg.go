@@ -178,6 +178,7 @@ func (l *leg) close() {
 	for _, t := range taps {
 		l.s.finishRecording(l, t)
 	}
+	l.log(func(c *Call) bool { c.Filed = true; return true })
 	l.save()
 	l.progress("completed")
 	l.s.mu.Lock()

@@ -125,7 +125,7 @@ func (c *Call) HangsUp() sandbox.Call {
 // Ends waits for the other side to end the call.
 func (c *Call) Ends() sandbox.Call {
 	c.t.Helper()
-	return c.until("the call to end", func(now sandbox.Call) bool { return now.EndedAt != nil })
+	return c.until("the call to end", func(now sandbox.Call) bool { return now.Filed })
 }
 
 // Until waits until the call is as wanted; what says so in words, for the failure.
@@ -152,7 +152,7 @@ func (c *Call) until(what string, wanted func(sandbox.Call) bool) sandbox.Call {
 		switch {
 		case wanted(now):
 			return now
-		case now.EndedAt != nil:
+		case now.Filed:
 			c.t.Fatalf("the caller waited %s, but the call ended (%s)\n%s", what, now.EndReason, describe(now))
 		case time.Now().After(deadline):
 			c.t.Fatalf("the caller waited %s in vain\n%s", what, describe(now))
