@@ -104,7 +104,7 @@ func (w *web) routes(cfg Config, db *supabase.DB, vendor *twilio.Client, hosts s
 	}
 	w.app = fiber.New(w.edge.FiberConfig())
 	w.app.Use(w.edge.Handle)
-	api.New(api.Deps{DB: db, Edge: w.edge, Listener: w.listener, Twilio: vendor, Auth: auth, Storage: supabase.NewStorage(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal()), Config: apiConfig(cfg), Log: w.log}).Register(w.app)
+	api.New(api.Deps{DB: db, Edge: w.edge, Listener: w.listener, Twilio: vendor, Auth: auth, Storage: supabase.NewStorage(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal()), Config: apiConfig(cfg), Calls: w.phone.bridge, Log: w.log}).Register(w.app)
 	w.phone.register(w.app)
 	w.app.All("/auth/v1/*", signIn.Handle)
 	w.app.All("/jobs", w.jobs.handle)

@@ -68,6 +68,7 @@ type Deps struct {
 	Twilio   Twilio
 	Auth     Auth
 	Storage  Storage // nil: what needs files answers 503
+	Calls    Calls   // nil: what needs live calls answers 503
 	Config   Config
 	Log      *slog.Logger
 	Now      func() time.Time

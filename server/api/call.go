@@ -44,11 +44,13 @@ var (
 	errNoRecording = edge.NewProblem(http.StatusNotFound, "recording_not_found", "This call has no recording.")
 )
 
-type callInput struct {
+// CallPath names one of the own calls.
+type CallPath struct {
 	ID id `path:"id" doc:"The call's id"`
 }
 
-type tenantCallInput struct {
+// TenantCallPath names a call of a tenant.
+type TenantCallPath struct {
 	TenantPath
 	CallID id `path:"call_id" doc:"The call's id"`
 }
@@ -58,11 +60,11 @@ type callOutput struct{ Body CallDetail }
 const getCallDoc doc = `Get a call
 With its transcript and what was made of it.`
 
-func (a *API) getCall(ctx context.Context, in *callInput) (*callOutput, error) {
+func (a *API) getCall(ctx context.Context, in *CallPath) (*callOutput, error) {
 	return a.callOf(ctx, tenantOf(ctx), in.ID.UUID)
 }
 
-func (a *API) getTenantCall(ctx context.Context, in *tenantCallInput) (*callOutput, error) {
+func (a *API) getTenantCall(ctx context.Context, in *TenantCallPath) (*callOutput, error) {
 	return a.callOf(ctx, in.ID.UUID, in.CallID.UUID)
 }
 
@@ -102,11 +104,11 @@ const getRecordingDoc doc = `Get a call's recording
 Redirects to where the file can be read, for a minute and by whoever has that address. Audio elements come here with a
 ticket.`
 
-func (a *API) getRecording(ctx context.Context, in *callInput) (*redirectOutput, error) {
+func (a *API) getRecording(ctx context.Context, in *CallPath) (*redirectOutput, error) {
 	return a.recordingOf(ctx, tenantOf(ctx), in.ID.UUID)
 }
 
-func (a *API) getTenantRecording(ctx context.Context, in *tenantCallInput) (*redirectOutput, error) {
+func (a *API) getTenantRecording(ctx context.Context, in *TenantCallPath) (*redirectOutput, error) {
 	return a.recordingOf(ctx, in.ID.UUID, in.CallID.UUID)
 }
 

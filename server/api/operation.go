@@ -66,6 +66,13 @@ func secret(op *huma.Operation) { op.Metadata = map[string]any{"secret": true} }
 // gone adds 410: what was asked for has ended.
 func gone(op *huma.Operation) { op.Errors = append(op.Errors, http.StatusGone) }
 
+// socket answers with a websocket.
+func socket(op *huma.Operation) {
+	op.DefaultStatus = http.StatusSwitchingProtocols
+	op.Errors = append(op.Errors, http.StatusUpgradeRequired, http.StatusConflict, http.StatusNotFound)
+	op.Responses = map[string]*huma.Response{"101": {Description: "A websocket"}}
+}
+
 // conflicts adds 409, which POST and PATCH have anyway.
 func conflicts(op *huma.Operation) { op.Errors = append(op.Errors, http.StatusConflict) }
 

@@ -36,6 +36,8 @@ const (
 	WriteWork    Action = "work.write"
 	ReadAgent    Action = "agent.read"
 	WriteAgent   Action = "agent.write"
+	TalkToAgent  Action = "talk.write"
+	ListenIn     Action = "calls.listen" // on live calls, where the agent's settings allow it
 	ReadActivity Action = "activity.read"
 	ReadMembers  Action = "members.read"
 	WriteMembers Action = "members.write"    // viewers and members
@@ -56,6 +58,7 @@ var minRole = map[Action]Role{
 	ReadTenant: Viewer, WriteTenant: Admin,
 	ReadWork: Viewer, WriteWork: Member,
 	ReadAgent: Viewer, WriteAgent: Admin,
+	TalkToAgent: Member, ListenIn: Admin,
 	ReadActivity: Viewer,
 	ReadMembers:  Viewer, WriteMembers: Admin, WriteAdmins: Owner, LeaveTenant: Viewer,
 	ReadKeys: Viewer, WriteKeys: Admin, // of a key nothing secret can be read

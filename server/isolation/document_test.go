@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,6 +112,9 @@ func (d *document) operation(method, path string, raw map[string]any) operation 
 		if n, _ := strconv.Atoi(status); n < 400 {
 			op.Success = n
 		}
+		if status == "101" {
+			op.Success = http.StatusUpgradeRequired // what a request that asks for no upgrade gets, once it is let in
+		}
 	}
 	parameters, _ := raw["parameters"].([]any)
 	for _, p := range parameters {
@@ -206,7 +210,7 @@ func TestDocument(t *testing.T) {
 		}
 		for status, response := range at(op.raw, "responses").(map[string]any) {
 			content, _ := at(response, "content").(map[string]any)
-			if len(content) == 0 && status != "204" && status != "302" {
+			if len(content) == 0 && !slices.Contains([]string{"101", "204", "302"}, status) {
 				t.Errorf("%s %s has no content", op.ID, status)
 			}
 			for mediaType, media := range content {

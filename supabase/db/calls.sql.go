@@ -373,3 +373,12 @@ func (q *Queries) ListTurns(ctx context.Context, tenantID uuid.UUID, callID uuid
 	}
 	return items, nil
 }
+
+const noteListening = `-- name: NoteListening :exec
+select private.note_listening($1::uuid, $2::uuid)
+`
+
+func (q *Queries) NoteListening(ctx context.Context, tenantID uuid.UUID, callID uuid.UUID) error {
+	_, err := q.db.Exec(ctx, noteListening, tenantID, callID)
+	return err
+}

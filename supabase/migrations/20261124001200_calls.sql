@@ -39,3 +39,13 @@ begin
 end $$;
 comment on function private.calls_saying(uuid, text) is 'Calls of a tenant in whose transcript one turn has all the words.';
 grant execute on function private.may_read(uuid), private.calls_saying(uuid, text) to authenticated, kestrel_key, kestrel_admin, service_role;
+
+create function private.note_listening(p_tenant uuid, p_call uuid) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  if not private.may_read(p_tenant) then raise insufficient_privilege; end if;
+  insert into public.activity_log (tenant_id, actor, actor_label, action, table_name, record_id, request_id)
+  values (p_tenant, private.actor(), coalesce(private.setting('actor_label'), ''), 'call.listened', 'call_logs', p_call, private.setting('request_id'));
+end $$;
+comment on function private.note_listening(uuid, uuid) is 'Writes down who listens in on a call.';
+grant execute on function private.note_listening(uuid, uuid) to authenticated, kestrel_key, kestrel_admin, service_role;

@@ -42,3 +42,6 @@ select e.id, e.subject_id, e.type, e.created_at, (e.data || coalesce(
     (select jsonb_build_object('text', u.text, 'started_ms', u.started_ms, 'ended_ms', u.ended_ms) from call_turns u
      where e.type = 'call.turn' and u.tenant_id = e.tenant_id and u.call_id = e.subject_id and u.position = (e.data ->> 'position')::int), '{}'))::jsonb as data
 from events e where e.tenant_id = @tenant_id and e.id > @after and e.type like 'call.%' order by e.id limit 500;
+
+-- name: NoteListening :exec
+select private.note_listening(@tenant_id::uuid, @call_id::uuid);
