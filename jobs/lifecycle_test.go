@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"kestrel.ai/jobs"
 )
 
@@ -98,4 +100,30 @@ func TestUsageWarnings(t *testing.T) {
 	w.until("the end of it", func() bool { return scan[int](w, `select count(*) from email_log where status = 'queued'`) == 0 })
 	stop()
 	same(t, "sent", len(w.mails("busy@example.com", "calls")), 3)
+}
+
+// A view ends by its time, felt at once and noted by the housekeeping.
+func TestViewExpires(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tenant, admin := w.tenant("acme"), uuid.New()
+	w.exec(`insert into platform_admins (email, user_id) values ('staff@kestrel.test', $1)`, admin)
+	begun := time.Now().Add(-29 * time.Minute)
+	start := func(hash string) uuid.UUID {
+		return scan[uuid.UUID](w, `select (private.start_view($1, $2, 'A call is missing', false, sha256($3::text::bytea), $4)).id`, tenant, admin, hash, begun)
+	}
+	view, ended := start("one"), start("two")
+	w.exec(`update tenant_views set ended_at = $2 where id = $1`, ended, begun.Add(time.Minute))
+	w.work()
+	state := func(id uuid.UUID) string {
+		return scan[string](w, `select concat_ws(' ', coalesce(ended_how, 'open'), ended_at = expires_at) from tenant_views where id = $1`, id)
+	}
+	w.until("a housekeeping before its time", func() bool {
+		return scan[int](w, `select count(*) from river.river_job where kind = 'housekeeping' and state = 'completed'`) >= 2
+	})
+	same(t, "before its time", state(view), "open")
+	w.ahead.Store(int64(2 * time.Minute))
+	w.until("its end", func() bool { return state(view) == "expired t" })
+	same(t, "the one that was ended", state(ended), "ended f")
+	same(t, "log", scan[string](w, `select string_agg(action || ' ' || actor, ', ' order by id) from activity_log where record_id = $1 and actor like 'job:%'`, view), "view.ended job:housekeeping")
 }

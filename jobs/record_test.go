@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"kestrel.ai/jobs"
 	"kestrel.ai/jobs/twilio"
 	"kestrel.ai/server/sandbox"
@@ -114,4 +116,45 @@ func TestRescue(t *testing.T) {
 		t.Error(j.Reason)
 	}
 	same(t, "owned", len(w.sandbox.Numbers()), 1)
+}
+
+// A worker has said how its job ended, and dies or is slow before River has it from there: the record's word stands, and
+// the job does not run again.
+func TestRescueAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tenant := w.tenant("acme")
+	email := scan[uuid.UUID](w, `select private.queue_email('welcome', $1, 'acme@example.com', 'test:1')`, tenant)
+	const refused = "Resend refused the address."
+	w.exec(`select private.fail_job(id, $2, 3) from jobs where subject_id = $1`, email, refused)
+	bought := w.buy(tenant, w.forSale("857", 0), false)
+	w.exec(`select private.job_step(id, 'done', 'done', null, 3) from jobs where subject_id = $1`, bought)
+	w.exec(`update river.river_job set state = 'running', attempt = 3, attempted_at = now(), attempted_by = '{dead}'
+		where args ->> 'subject_id' in ($1::text, $2::text)`, email.String(), bought.String())
+	w.work()
+	ended := func(subject uuid.UUID) string {
+		return scan[string](w, `select concat_ws(' ', r.state, r.attempt, j.state, j.reason) from jobs j join river.river_job r on r.id = j.river_job_id where j.subject_id = $1`, subject)
+	}
+	w.until("River's end of the refused", func() bool { return ended(email) == "cancelled 3 failed "+refused })
+	w.until("River's end of the bought", func() bool { return ended(bought) == "completed 3 done" })
+	same(t, "tried to send", scan[bool](w, `select first_attempt_at is not null from email_log where id = $1`, email), false)
+	same(t, "numbers", len(w.sandbox.Numbers()), 0)
+}
+
+// What a job promised is not why it ended.
+func TestReconciledReason(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tenant := w.tenant("acme")
+	for i, c := range []struct{ said, ends string }{
+		{"Its worker died; another one goes on.", "The job was tried too often without an end. Try it again."},
+		{"Kestrel was restarted; it goes on by itself.", "The job was tried too often without an end. Try it again."},
+		{"Twilio does not answer. Next try at 10:00:00 UTC.", "Twilio does not answer."},
+	} {
+		id := w.buy(tenant, w.forSale("857", i), false)
+		w.exec(`update river.river_job set state = 'discarded', finalized_at = now() where args ->> 'subject_id' = $1`, id.String())
+		w.exec(`update jobs set state = 'queued', reason = $2, updated_at = now() - interval '1 hour' where subject_id = $1`, id, c.said)
+		w.exec(`select private.reconcile_jobs(now() - interval '2 minutes')`)
+		same(t, c.said, scan[string](w, `select state || ' ' || reason from jobs where subject_id = $1`, id), "failed "+c.ends)
+	}
 }

@@ -89,39 +89,48 @@ func (r *rescuer) look(ctx context.Context) error {
 	return nil
 }
 
-// free gives a job to whoever is next, and ends one that has used up its tries.
+// free gives a job to whoever is next, and ends one that has used up its tries. What the record says of its end, River
+// was only not told yet: that stays.
 func (r *rescuer) free(ctx context.Context, tx pgx.Tx, o orphan, record uuid.UUID) error {
+	said, err := db.New(tx).JobState(ctx, record)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
 	// The queue belongs to the login, not to the scope's role.
 	if _, err := tx.Exec(ctx, "reset role"); err != nil {
 		return err
 	}
-	var ended bool
-	err := tx.QueryRow(ctx, rescue, o.id, o.attempt).Scan(&ended)
+	var state string
+	err = tx.QueryRow(ctx, rescue, o.id, o.attempt, said).Scan(&state)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil // its worker was only just done with it
 	}
 	if err != nil {
 		return err
 	}
-	r.log.Warn("jobs: rescued a job whose worker died", "job_id", record, "river_job_id", o.id, "attempt", o.attempt, "ended", ended)
+	r.log.Warn("jobs: rescued a job whose worker died", "job_id", record, "river_job_id", o.id, "attempt", o.attempt, "state", state)
 	if _, err := tx.Exec(ctx, "set local role service_role"); err != nil {
 		return err
 	}
 	q := db.New(tx)
-	if ended {
+	switch state {
+	case "available":
+		return q.DelayJob(ctx, "Its worker died; another one goes on.", int32(o.attempt), record)
+	case "discarded":
 		return q.FailJob(ctx, db.FailJobParams{ID: record, Attempt: int32(o.attempt), Reason: "Its worker died every time, the last time now. The log has the details; try it again once that is mended."})
 	}
-	return q.DelayJob(ctx, "Its worker died; another one goes on.", int32(o.attempt), record)
+	return nil
 }
 
 const rescue = `
 with freed as (
   update river.river_job set
-    state = (case when attempt >= max_attempts then 'discarded' else 'available' end)::river.river_job_state,
-    finalized_at = case when attempt >= max_attempts then now() end,
-    scheduled_at = now(),
-    errors = array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt, 'error', 'the worker died', 'trace', ''))
-  where id = $1 and attempt = $2 and state = 'running'
-  returning state = 'discarded' as ended
+    state = v.state, finalized_at = case when v.state <> 'available' then now() end, scheduled_at = now(),
+    errors = case when $3 in ('done', 'failed') then errors
+      else array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt, 'error', 'the worker died', 'trace', '')) end
+  from (select (case when $3 = 'done' then 'completed' when $3 = 'failed' then 'cancelled'
+    when j.attempt >= j.max_attempts then 'discarded' else 'available' end)::river.river_job_state as state from river.river_job j where j.id = $1) v
+  where id = $1 and attempt = $2 and river_job.state = 'running'
+  returning v.state::text as state
 )
-select ended from freed, pg_notify('river.river_insert', '{"queue":"default"}')`
+select state from freed, pg_notify('river.river_insert', '{"queue":"default"}')`

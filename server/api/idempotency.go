@@ -25,7 +25,8 @@ const (
 	idempotencyHeader = "Idempotency-Key"
 	replayedHeader    = "Idempotency-Replayed"
 	idempotencyKept   = 24 * time.Hour
-	idempotencyLock   = time.Minute // longer than a handler may take
+	idempotencyLock   = 5 * time.Second // since the last sign of life of the process that works on it
+	idempotencyBeat   = time.Second
 )
 
 var (
@@ -90,16 +91,18 @@ func (a *API) settle(ctx context.Context, tx pgx.Tx, status int32, body any) err
 	if err := a.huma.Marshal(&encoded, "application/json", body); err != nil {
 		return err
 	}
-	return db.New(tx).StoreIdempotentAnswer(ctx, db.StoreIdempotentAnswerParams{Status: &status, Headers: []byte(`{"Content-Type":"application/json"}`),
-		Body: encoded.Bytes(), Principal: r.principal, Key: r.key, LockedUntil: r.locked()})
+	stored, err := db.New(tx).StoreIdempotentAnswer(ctx, db.StoreIdempotentAnswerParams{Status: &status, Headers: []byte(`{"Content-Type":"application/json"}`),
+		Body: encoded.Bytes(), Principal: r.principal, Key: r.key, At: r.at})
+	if err == nil && stored == 0 {
+		return errInProgress // a repeat took over meanwhile, and does it
+	}
+	return err
 }
-
-func (r idempotentRequest) locked() time.Time { return r.at.Add(idempotencyLock) }
 
 // claim returns nil if the request is to be carried out now, or the answer of the one before.
 func (r idempotentRequest) claim(ctx context.Context, store *db.Queries) (*db.FindIdempotencyKeyRow, error) {
 	_, err := store.ClaimIdempotencyKey(ctx, db.ClaimIdempotencyKeyParams{Principal: r.principal, Key: r.key, Fingerprint: r.fingerprint,
-		LockedUntil: r.locked(), At: r.at, ForgetBefore: r.at.Add(-idempotencyKept)})
+		LockedUntil: r.at.Add(idempotencyLock), At: r.at, ForgetBefore: r.at.Add(-idempotencyKept)})
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return nil, err
 	}
@@ -119,13 +122,15 @@ func (r idempotentRequest) claim(ctx context.Context, store *db.Queries) (*db.Fi
 
 // runOnce carries the request out and stores its answer, also when the client is gone or the handler panics.
 func (a *API) runOnce(ctx huma.Context, next func(huma.Context), c *fiber.Ctx, store *db.Queries, r idempotentRequest) {
-	kept := false
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx.Context()), 5*time.Second)
-	defer cancel()
+	kept, background := false, context.WithoutCancel(ctx.Context())
+	stop := a.hold(background, store, r)
 	defer func() {
+		stop()
 		if !kept {
-			if err := store.ReleaseIdempotencyKey(after, r.principal, r.key, r.locked()); err != nil {
-				a.Log.ErrorContext(after, "Idempotency-Key not released; it is locked for a minute", "error", err)
+			after, cancel := context.WithTimeout(background, idempotencyLock)
+			defer cancel()
+			if err := store.ReleaseIdempotencyKey(after, r.principal, r.key, r.at); err != nil {
+				a.Log.ErrorContext(after, "Idempotency-Key not released; it is locked for some seconds", "error", err)
 			}
 		}
 	}()
@@ -135,10 +140,34 @@ func (a *API) runOnce(ctx huma.Context, next func(huma.Context), c *fiber.Ctx, s
 		return
 	}
 	kept = true
-	answer.Principal, answer.Key, answer.LockedUntil = r.principal, r.key, r.locked()
-	if err := store.StoreIdempotentAnswer(after, answer); err != nil {
+	answer.Principal, answer.Key, answer.At = r.principal, r.key, r.at
+	after, cancel := context.WithTimeout(background, idempotencyLock)
+	defer cancel()
+	if _, err := store.StoreIdempotentAnswer(after, answer); err != nil {
 		a.Log.ErrorContext(after, "answer not stored for its Idempotency-Key", "error", err)
 	}
+}
+
+// hold keeps the key locked until stop: as long as this process lives and reaches the database, and no longer.
+func (a *API) hold(ctx context.Context, store *db.Queries, r idempotentRequest) (stop func()) {
+	over := make(chan struct{})
+	go func() {
+		beat := time.NewTicker(idempotencyBeat)
+		defer beat.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case <-beat.C:
+			}
+			short, cancel := context.WithTimeout(ctx, idempotencyLock)
+			if err := store.HoldIdempotencyKey(short, db.HoldIdempotencyKeyParams{LockedUntil: a.Now().Add(idempotencyLock), Principal: r.principal, Key: r.key, At: r.at}); err != nil {
+				a.Log.WarnContext(short, "Idempotency-Key not held on to", "error", err)
+			}
+			cancel()
+		}
+	}()
+	return func() { close(over) }
 }
 
 // answerOf is what a repeat will get: the answer as it is, unless that holds a secret.

@@ -1,13 +1,18 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"kestrel.ai/jobs/twilio"
 	"kestrel.ai/server/api"
 	"kestrel.ai/server/api/apitest"
+	"kestrel.ai/server/edge"
 	"kestrel.ai/server/sandbox"
 )
 
@@ -111,5 +116,52 @@ func TestSignUpOutlivesItsProcess(t *testing.T) {
 	})
 	if who := apitest.Value[int](w, `select count(*) from private.idempotency_keys where principal like '%haiec%' or principal like 'ip:%'`); who != 0 {
 		t.Error("the key's row says who signed up")
+	}
+}
+
+// held is a Twilio whose search answers when it is told to.
+type held struct {
+	api.Twilio
+	begun, release chan struct{}
+}
+
+func (h held) Search(ctx context.Context, q twilio.SearchQuery) ([]twilio.AvailableNumber, error) {
+	h.begun <- struct{}{}
+	<-h.release
+	return h.Twilio.Search(ctx, q)
+}
+
+// A key is locked as long as its process is at it, however long that takes, and seconds after a process died.
+func TestIdempotencyKeyOfTheLiving(t *testing.T) {
+	t.Parallel()
+	h := held{begun: make(chan struct{}, 2), release: make(chan struct{})}
+	var ahead atomic.Int64
+	w := apitest.New(t, func(d *api.Deps, _ *edge.Config) {
+		h.Twilio = d.Twilio
+		d.Twilio = h
+		d.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	keyed := w.Staff("admin@kestrel.ai").With("Idempotency-Key", "k")
+	search := func() apitest.Answer { return keyed.Do("POST", "/api/twilio/search-numbers", `{}`) }
+	first := make(chan apitest.Answer, 1)
+	go func() { first <- search() }()
+	<-h.begun
+	ahead.Store(int64(time.Minute))
+	eventually(t, func() bool {
+		return apitest.Value[bool](w, `select locked_until > $1 from private.idempotency_keys`, time.Now().Add(time.Minute))
+	})
+	if a := search(); a.Status != 409 || a.Problem().Code != "in_progress" {
+		t.Errorf("while it is worked on: %d %s", a.Status, a.Body)
+	}
+	close(h.release)
+	done := <-first
+	if again := search(); done.Status != 200 || again.Body != done.Body || again.Header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("%d %s, then %d %s", done.Status, done.Body, again.Status, again.Body)
+	}
+	// As a process leaves it that died.
+	w.Exec(`update private.idempotency_keys set status = null, body = null`)
+	ahead.Add(int64(6 * time.Second))
+	if a := search(); a.Status != 200 || a.Header.Get("Idempotency-Replayed") != "" {
+		t.Errorf("after its process died: %d %s", a.Status, a.Body)
 	}
 }

@@ -73,37 +73,63 @@ func (q *Queries) FindIdempotencyKey(ctx context.Context, principal string, key 
 	return i, err
 }
 
-const releaseIdempotencyKey = `-- name: ReleaseIdempotencyKey :exec
-delete from private.idempotency_keys where principal = $1 and key = $2 and status is null and locked_until = $3
+const holdIdempotencyKey = `-- name: HoldIdempotencyKey :exec
+update private.idempotency_keys set locked_until = $1
+where principal = $2 and key = $3 and status is null and created_at = $4
 `
 
-func (q *Queries) ReleaseIdempotencyKey(ctx context.Context, principal string, key string, lockedUntil time.Time) error {
-	_, err := q.db.Exec(ctx, releaseIdempotencyKey, principal, key, lockedUntil)
+type HoldIdempotencyKeyParams struct {
+	LockedUntil time.Time `json:"locked_until"`
+	Principal   string    `json:"principal"`
+	Key         string    `json:"key"`
+	At          time.Time `json:"at"`
+}
+
+func (q *Queries) HoldIdempotencyKey(ctx context.Context, arg HoldIdempotencyKeyParams) error {
+	_, err := q.db.Exec(ctx, holdIdempotencyKey,
+		arg.LockedUntil,
+		arg.Principal,
+		arg.Key,
+		arg.At,
+	)
 	return err
 }
 
-const storeIdempotentAnswer = `-- name: StoreIdempotentAnswer :exec
+const releaseIdempotencyKey = `-- name: ReleaseIdempotencyKey :exec
+delete from private.idempotency_keys where principal = $1 and key = $2 and status is null and created_at = $3
+`
+
+func (q *Queries) ReleaseIdempotencyKey(ctx context.Context, principal string, key string, at time.Time) error {
+	_, err := q.db.Exec(ctx, releaseIdempotencyKey, principal, key, at)
+	return err
+}
+
+const storeIdempotentAnswer = `-- name: StoreIdempotentAnswer :execrows
 update private.idempotency_keys set status = $1, headers = $2, body = $3
-where principal = $4 and key = $5 and locked_until = $6
+where principal = $4 and key = $5 and created_at = $6
 `
 
 type StoreIdempotentAnswerParams struct {
-	Status      *int32          `json:"status"`
-	Headers     json.RawMessage `json:"headers"`
-	Body        []byte          `json:"body"`
-	Principal   string          `json:"principal"`
-	Key         string          `json:"key"`
-	LockedUntil time.Time       `json:"locked_until"`
+	Status    *int32          `json:"status"`
+	Headers   json.RawMessage `json:"headers"`
+	Body      []byte          `json:"body"`
+	Principal string          `json:"principal"`
+	Key       string          `json:"key"`
+	At        time.Time       `json:"at"`
 }
 
-func (q *Queries) StoreIdempotentAnswer(ctx context.Context, arg StoreIdempotentAnswerParams) error {
-	_, err := q.db.Exec(ctx, storeIdempotentAnswer,
+// created_at tells this try from one that took over.
+func (q *Queries) StoreIdempotentAnswer(ctx context.Context, arg StoreIdempotentAnswerParams) (int64, error) {
+	result, err := q.db.Exec(ctx, storeIdempotentAnswer,
 		arg.Status,
 		arg.Headers,
 		arg.Body,
 		arg.Principal,
 		arg.Key,
-		arg.LockedUntil,
+		arg.At,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

@@ -59,7 +59,8 @@ begin
     case
       when j.river_id is null then perform private.requeue(j.id);
       when j.river_state = 'completed' then perform private.job_step(j.id, 'done', 'done');
-      else perform private.fail_job(j.id, coalesce(j.reason, 'The job was tried too often without an end. Try it again.'));
+      else perform private.fail_job(j.id, coalesce(nullif(pg_catalog.regexp_replace(j.reason, -- what it promised comes no more
+        ' ?(Next try at [0-9:]+ UTC|Its worker died; another one goes on|Kestrel was restarted; it goes on by itself)\.$', ''), ''), 'The job was tried too often without an end. Try it again.'));
     end case;
   end loop;
   for j in

@@ -16,9 +16,14 @@ returning k.created_at;
 -- name: FindIdempotencyKey :one
 select fingerprint, status, headers, body from private.idempotency_keys where principal = @principal and key = @key;
 
--- name: StoreIdempotentAnswer :exec
+-- name: StoreIdempotentAnswer :execrows
+-- created_at tells this try from one that took over.
 update private.idempotency_keys set status = @status, headers = @headers, body = @body
-where principal = @principal and key = @key and locked_until = @locked_until;
+where principal = @principal and key = @key and created_at = @at;
+
+-- name: HoldIdempotencyKey :exec
+update private.idempotency_keys set locked_until = @locked_until
+where principal = @principal and key = @key and status is null and created_at = @at;
 
 -- name: ReleaseIdempotencyKey :exec
-delete from private.idempotency_keys where principal = @principal and key = @key and status is null and locked_until = @locked_until;
+delete from private.idempotency_keys where principal = @principal and key = @key and status is null and created_at = @at;
