@@ -14,7 +14,7 @@ import (
 // NumberSweep looks, once an hour and whenever an admin asks, for numbers at Twilio that are paid for and that nobody
 // has: bought by hand, or by a purchase that had been given up when Twilio carried it out. It keeps them in
 // orphaned_numbers, where admins give them to a tenant or release them. On the way it compares the webhooks of numbers
-// that are somebody's, and notes those that differ. It changes nothing at Twilio: what was changed there by hand, or is
+// that are somebody's, and notes those that differ, and those that are not there any more. It changes nothing at Twilio: what was changed there by hand, or is
 // shared with another deployment, is a person's to decide.
 type NumberSweep struct{}
 
@@ -30,6 +30,7 @@ func (w *numberSweepWorker) Work(ctx context.Context, job *river.Job[NumberSweep
 	q, at := w.queries(job.Kind), w.Now()
 	// What was released while Twilio listed is no orphan; the database's clock may differ from this one's.
 	since := at.Add(-lostAfter)
+	listed := []string{} // nil would be null
 	err := w.Twilio.List(ctx, func(page []twilio.OwnedNumber) error {
 		seen := db.StoreOrphansParams{At: at, Since: since}
 		for _, n := range page {
@@ -37,6 +38,7 @@ func (w *numberSweepWorker) Work(ctx context.Context, job *river.Job[NumberSweep
 			seen.FriendlyNames, seen.AccountSids = append(seen.FriendlyNames, n.FriendlyName), append(seen.AccountSids, n.AccountSID)
 			seen.Costs = append(seen.Costs, int32(w.Twilio.MonthlyCents(n.PhoneNumber)))
 		}
+		listed = append(listed, seen.Sids...)
 		found, err := q.StoreOrphans(ctx, seen)
 		for _, n := range found {
 			if n.IsNew {
@@ -54,8 +56,39 @@ func (w *numberSweepWorker) Work(ctx context.Context, job *river.Job[NumberSweep
 	if err != nil {
 		return err
 	}
-	_, err = q.DropOrphans(ctx, at)
-	return err
+	if _, err := q.DropOrphans(ctx, at); err != nil {
+		return err
+	}
+	return w.vanished(ctx, q, listed, since)
+}
+
+const goneReason = "Our Twilio account no longer has this number. Check in the Twilio console who released it, and buy another one."
+
+// vanished notes the tenants' numbers that Twilio did not list, and does not know when asked for each. If it lists none
+// of all, the account is another one: that is a mistake of ours, and no tenant's.
+func (w *numberSweepWorker) vanished(ctx context.Context, q *db.Queries, listed []string, since time.Time) error {
+	rows, err := q.NumbersUnlisted(ctx, listed, since)
+	if err != nil {
+		return err
+	}
+	if len(rows) > 1 && !rows[0].OthersListed {
+		w.Log.Error("Twilio lists none of the tenants' numbers: is TWILIO_ACCOUNT_SID the right account?", "numbers", len(rows))
+		return nil
+	}
+	for _, n := range rows {
+		switch _, err := w.Twilio.Fetch(ctx, n.Sid); {
+		case err == nil:
+		case !errors.Is(err, twilio.ErrNotFound):
+			return err
+		default:
+			w.Log.Warn("a tenant's number is gone from Twilio", "phone_number", n.PhoneNumber, "tenant_id", n.TenantID)
+			reason := goneReason
+			if err := q.RecordNotOwned(ctx, &reason, n.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // compare notes which of the numbers have other webhooks than they should.

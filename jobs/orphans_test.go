@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +103,30 @@ func TestWebhookDrift(t *testing.T) {
 	same(t, "repaired", state(), "ready f 120 "+right)
 	w.sweep()
 	same(t, "and stays so", state(), "ready f 120 "+right)
+}
+
+// A number that was released in Twilio's console is noted by the next sweep; a listing of another account is not believed.
+func TestVanishedNumber(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.work()
+	tenant := w.tenant("acme")
+	w.ends("done", "number_purchase", w.buy(tenant, "857", false))
+	must(t, w.sandbox.Reset())
+	w.sweep()
+	same(t, "while Twilio may be behind", w.numberStatus(tenant), "ready")
+	w.ahead.Store(int64(5 * time.Minute))
+	w.sweep()
+	if s := w.numberStatus(tenant); !strings.HasPrefix(s, "not_owned: Our Twilio account no longer has this number") {
+		t.Error(s)
+	}
+	same(t, "log", scan[int](w, `select count(*) from activity_log where changes -> 'status' = '["ready", "not_owned"]' and actor = 'job:number_sweep'`), 1)
+
+	w.exec(`update phone_numbers set status = 'ready', status_reason = null`)
+	w.exec(`insert into phone_numbers (tenant_id, phone_number, status, provider_sid) values ($1, '+18575550209', 'ready', 'PN' || md5('x'))`, w.tenant("other"))
+	w.ahead.Store(int64(10 * time.Minute))
+	w.sweep()
+	same(t, "in another account", scan[int](w, `select count(*) from phone_numbers where status = 'ready'`), 2)
 }
 
 func right12(s string) string { return s[len(s)-12:] }

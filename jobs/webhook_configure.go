@@ -35,7 +35,7 @@ func (w *webhookConfigureWorker) Work(ctx context.Context, job *river.Job[Webhoo
 		return err
 	}
 	if !owned {
-		reason := "Our Twilio account no longer has this number. Check in the Twilio console who released it, and buy another one."
+		reason := goneReason
 		if row.ProviderSid == nil {
 			reason = "Our Twilio account does not have this number. Buy another one here, or port it to Twilio and set it again."
 		}

@@ -80,6 +80,35 @@ func TestForeignIDs(t *testing.T) {
 	}
 }
 
+// TestTwoTenantsOneOwner: who owns two tenants sees at each host the one alone.
+func TestTwoTenantsOneOwner(t *testing.T) {
+	t.Parallel()
+	m := newMatrix(t)
+	owner := m.subjects[home].company.Owner
+	m.w.Exec(`insert into tenant_users (tenant_id, user_id, email, role) values ($1, $2, 'both@example.com', 'owner')`, m.subjects[foreign].tenant, owner.UserID)
+	if a := owner.At(foreign+base).Do("GET", "/api/tenant", nil); a.Status != 200 || m.marks[foreign].in(a.Body) == "" {
+		t.Fatalf("the other tenant's owner: %d %s", a.Status, a.Body)
+	}
+	asked := 0
+	for _, op := range m.operations {
+		for _, c := range m.callers {
+			if op.Method != "GET" || c.home != home || c.as.UserID != owner.UserID || m.want(op, c, home+base) >= 400 {
+				continue
+			}
+			asked++
+			m.ask(t, op, c, home+base, "as owner of both", requests[op.ID](m.subjects[home]))
+			if strings.Contains(op.Path, "{") {
+				if a := m.ask(t, op, c, home+base, "with the other's id", requests[op.ID](m.subjects[foreign])); a.Status < 400 {
+					t.Errorf("%s shows the other tenant's: %s", op.ID, a.Body)
+				}
+			}
+		}
+	}
+	if asked < 10 {
+		t.Errorf("only %d asked", asked)
+	}
+}
+
 // TestForeignHeaders: what names a tenant in a header never widens what a caller may reach.
 func TestForeignHeaders(t *testing.T) {
 	t.Parallel()

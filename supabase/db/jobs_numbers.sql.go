@@ -157,6 +157,48 @@ func (q *Queries) NumbersToCompare(ctx context.Context, sids []string, at time.T
 	return items, nil
 }
 
+const numbersUnlisted = `-- name: NumbersUnlisted :many
+select n.id, n.tenant_id, n.phone_number, n.provider_sid::text as sid,
+  (exists (select from phone_numbers o where o.status = 'ready' and o.provider_sid = any ($1::text[])))::boolean as others_listed
+from phone_numbers n where n.status = 'ready' and n.provider_sid <> all ($1::text[]) and n.updated_at < $2::timestamptz
+order by n.id
+`
+
+type NumbersUnlistedRow struct {
+	ID           uuid.UUID `json:"id"`
+	TenantID     uuid.UUID `json:"tenant_id"`
+	PhoneNumber  string    `json:"phone_number"`
+	Sid          string    `json:"sid"`
+	OthersListed bool      `json:"others_listed"`
+}
+
+// Those that were ready before a listing and are not on it.
+func (q *Queries) NumbersUnlisted(ctx context.Context, sids []string, since time.Time) ([]NumbersUnlistedRow, error) {
+	rows, err := q.db.Query(ctx, numbersUnlisted, sids, since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []NumbersUnlistedRow{}
+	for rows.Next() {
+		var i NumbersUnlistedRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.TenantID,
+			&i.PhoneNumber,
+			&i.Sid,
+			&i.OthersListed,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const recordNotOwned = `-- name: RecordNotOwned :exec
 update phone_numbers set status = 'not_owned', status_reason = $1 where id = $2 and status in ('unverified', 'not_owned', 'configuring', 'ready', 'failed')
 `

@@ -58,6 +58,13 @@ where n.id = s.id and t.id = n.tenant_id and t.slug = s.slug and n.status = 'rea
   and (n.webhooks, n.webhooks_drifted_at is not null) is distinct from (s.webhooks, s.drifted)
 returning n.phone_number, t.slug, (n.webhooks_drifted_at is not distinct from @at::timestamptz)::boolean as is_new;
 
+-- name: NumbersUnlisted :many
+-- Those that were ready before a listing and are not on it.
+select n.id, n.tenant_id, n.phone_number, n.provider_sid::text as sid,
+  (exists (select from phone_numbers o where o.status = 'ready' and o.provider_sid = any (@sids::text[])))::boolean as others_listed
+from phone_numbers n where n.status = 'ready' and n.provider_sid <> all (@sids::text[]) and n.updated_at < @since::timestamptz
+order by n.id;
+
 -- name: RecordNotOwned :exec
 update phone_numbers set status = 'not_owned', status_reason = @reason where id = @id and status in ('unverified', 'not_owned', 'configuring', 'ready', 'failed');
 
