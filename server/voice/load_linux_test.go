@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -41,78 +42,127 @@ func BenchmarkBridge(b *testing.B) {
 	}
 }
 
-func hold(b *testing.B, calls int) {
-	tenant := uuid.New()
-	generator := exec.Command(os.Args[0], "-test.run=^$") //nolint:gosec // this test itself
-	generator.Env = append(os.Environ(), generatorRole+"=1")
-	generator.Stderr = os.Stderr
-	in, err := generator.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	out, err := generator.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
+// load is a bridge that holds calls, and the other process.
+type load struct {
+	b         *testing.B
+	calls     int
+	bridge    *voice.Bridge
+	app       *fiber.App
+	generator *exec.Cmd
+	in        io.Closer
+	told      *json.Decoder
+	empty     int // RSS before the first call
+}
+
+// begin returns when all calls are connected and have talked for a second.
+func begin(b *testing.B, calls int) *load {
+	b.Helper()
+	l := &load{b: b, calls: calls, generator: exec.Command(os.Args[0], "-test.run=^$")} //nolint:gosec // this test itself
+	l.generator.Env = append(os.Environ(), generatorRole+"=1")
+	l.generator.Stderr = os.Stderr
+	in, err := l.generator.StdinPipe()
+	l.must(err)
+	out, err := l.generator.StdoutPipe()
+	l.must(err)
+	l.in, l.told = in, json.NewDecoder(out)
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := generator.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = generator.Wait() }()
-	if err := json.NewEncoder(in).Encode(order{Bridge: ln.Addr().String(), Tenant: tenant.String(), Calls: calls, For: *loadFor}); err != nil {
-		b.Fatal(err)
-	}
-	told := json.NewDecoder(out)
-	next := func() (o outcome) {
-		if err := told.Decode(&o); err != nil {
-			b.Fatal("generator: ", err)
-		}
-		return o
-	}
-	model, err := realtime.New(realtime.Config{APIKey: "sk-load", BaseURL: "http://" + next().Model, Model: "echo", Transcription: "none"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	bridge, err := voice.New(voice.Options{
-		Model: model, Desk: &desk{}, Tokens: offers{everyCall(tenant)}, Recorder: &events{},
-		Limits: voice.Limits{Calls: calls}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	l.must(err)
+	l.must(l.generator.Start())
+	tenant := uuid.New()
+	l.must(json.NewEncoder(in).Encode(order{Bridge: ln.Addr().String(), Tenant: tenant.String(), Calls: calls, For: *loadFor}))
+	model, err := realtime.New(realtime.Config{APIKey: "sk-load", BaseURL: "http://" + l.next().Model, Model: "echo", Transcription: "none"})
+	l.must(err)
+	l.bridge, err = voice.New(voice.Options{
+		Model: model, Desk: &desk{}, Tokens: offers{everyCall(tenant)}, Recorder: discard{}, Limits: voice.Limits{Calls: calls}, Log: slog.New(slog.DiscardHandler),
 	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	app := fiber.New(fiber.Config{DisableStartupMessage: true, ReadBufferSize: 72 << 10})
-	app.Get("/api/voice/stream", bridge.Stream)
+	l.must(err)
+	l.app = fiber.New(fiber.Config{DisableStartupMessage: true, ReadBufferSize: 72 << 10})
+	l.app.Get("/api/voice/stream", l.bridge.Stream)
 	debug.FreeOSMemory()
-	empty := resident(b)
-	go func() { _ = app.Listener(ln) }()
-	next() // connected and warm
+	l.empty = resident(b)
+	go func() { _ = l.app.Listener(ln) }()
+	l.next()
+	return l
+}
+
+func (l *load) must(err error) {
+	l.b.Helper()
+	if err != nil {
+		l.b.Fatal(err)
+	}
+}
+
+func (l *load) next() (o outcome) {
+	l.b.Helper()
+	l.must(l.told.Decode(&o))
+	return o
+}
+
+// end takes the generator's outcome, and everything down.
+func (l *load) end() outcome {
+	l.b.Helper()
+	result := l.next()
+	_ = l.in.Close()
+	l.must(l.generator.Wait())
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	l.must(l.bridge.Drain(ctx))
+	l.must(l.app.Shutdown())
+	return result
+}
+
+func hold(b *testing.B, calls int) {
+	l := begin(b, calls)
 	began, used := time.Now(), cpu(b)
 	time.Sleep(*loadFor)
 	spent, took := cpu(b)-used, time.Since(began)
-	grown := resident(b) - empty
-	result := next()
-	_ = in.Close()
+	grown := resident(b) - l.empty
+	result := l.end()
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(result.P50.Microseconds())/1000, "ms-p50")
-	b.ReportMetric(float64(result.P99.Microseconds())/1000, "ms-p99")
-	b.ReportMetric(float64(result.Worst.Microseconds())/1000, "ms-worst")
+	b.ReportMetric(milliseconds(result.P50), "ms-p50")
+	b.ReportMetric(milliseconds(result.P99), "ms-p99")
+	b.ReportMetric(milliseconds(result.Worst), "ms-worst")
 	b.ReportMetric(float64(result.Sent), "frames")
 	b.ReportMetric(float64(result.Lost), "lost")
 	b.ReportMetric(float64(spent.Milliseconds())/(float64(calls)*took.Minutes()), "cpu-ms/call-minute")
 	b.ReportMetric(float64(grown)/1024/float64(calls), "rss-KB/call")
-	if err := generator.Wait(); err != nil {
-		b.Error(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := bridge.Drain(ctx); err != nil {
-		b.Error(err)
-	}
-	if err := app.Shutdown(); err != nil {
-		b.Error(err)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// BenchmarkIncoming rings twenty times a second, through the edge and the webhooks to the answer, while this process
+// holds calls.
+func BenchmarkIncoming(b *testing.B) {
+	for _, calls := range []int{0, 800} {
+		b.Run(fmt.Sprintf("calls=%d", calls), func(b *testing.B) {
+			for b.Loop() {
+				o := newOffice(b)
+				var l *load
+				if calls > 0 {
+					l = begin(b, calls)
+				}
+				var took []time.Duration
+				tick := time.NewTicker(50 * time.Millisecond)
+				for began := time.Now(); time.Since(began) < *loadFor; <-tick.C {
+					form := ringing(callSID(), aCaller, haiec)
+					asked := time.Now()
+					if got := o.post("/api/voice/incoming?tenant=haiec", form); got.status != 200 {
+						b.Fatal(got.status, got.body)
+					}
+					took = append(took, time.Since(asked))
+					o.bridge.Release(form.Get("CallSid"))
+				}
+				tick.Stop()
+				if l != nil {
+					b.ReportMetric(float64(l.end().Lost), "lost")
+				}
+				slices.Sort(took)
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(milliseconds(took[len(took)/2]), "ms-p50")
+				b.ReportMetric(milliseconds(took[len(took)*99/100]), "ms-p99")
+				b.ReportMetric(milliseconds(took[len(took)-1]), "ms-worst")
+			}
+		})
 	}
 }
 
