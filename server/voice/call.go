@@ -49,9 +49,6 @@ func newCall(b *Bridge, o Offer) *call {
 		attached: make(chan struct{}), gone: make(chan struct{}),
 	}
 	c.in.limit = b.opts.Limits.EarlyAudio
-	for _, t := range o.Profile.Tools(o.Call) {
-		c.tools[t.Name] = t
-	}
 	return c
 }
 
@@ -83,6 +80,9 @@ func (c *call) survive() {
 // talk dials and reads from the model, session after session, until the call is over or no model is to be had.
 func (c *call) talk() {
 	defer c.survive()
+	for _, t := range c.offer.Profile.Tools(c.offer.Call) {
+		c.tools[t.Name] = t
+	}
 	conv, err := c.dial(nil)
 	for err == nil {
 		err = c.converse(conv)

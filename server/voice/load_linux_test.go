@@ -130,9 +130,9 @@ func hold(b *testing.B, calls int) {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// BenchmarkIncoming rings twenty times a second, through the edge and the webhooks to the answer, while this process
+// BenchmarkIncomingUnderLoad rings twenty times a second, through the edge and the webhooks to the answer, while this process
 // holds calls.
-func BenchmarkIncoming(b *testing.B) {
+func BenchmarkIncomingUnderLoad(b *testing.B) {
 	for _, calls := range []int{0, 800} {
 		b.Run(fmt.Sprintf("calls=%d", calls), func(b *testing.B) {
 			for b.Loop() {

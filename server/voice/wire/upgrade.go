@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1" //nolint:gosec // RFC 6455 names it; nothing secret rests on it
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -33,16 +34,39 @@ func Upgrade(ctx *fasthttp.RequestCtx, serve func(*Conn)) bool {
 	r.Header.Set("Connection", "Upgrade")
 	r.Header.Set("Sec-WebSocket-Accept", base64.StdEncoding.EncodeToString(sum[:]))
 	ctx.Hijack(func(conn net.Conn) {
-		// fasthttp's connection keeps a request-sized buffer between us and the socket. The handshake is over, and
-		// a client may send nothing before its answer (RFC 6455 section 4.1), so that buffer is empty.
+		// The handshake is over, and a client may send nothing before its answer (RFC 6455 section 4.1), so what
+		// fasthttp keeps between us and the socket is empty. It is as large as the largest request: the call goes on
+		// with a descriptor of its own, and fasthttp takes its buffers and its descriptor back.
 		if under, ok := conn.(interface{ UnsafeConn() net.Conn }); ok {
 			conn = under.UnsafeConn()
 		}
-		c := Server(conn)
-		defer func() { _ = c.Close() }()
-		serve(c)
+		if own, err := duplicate(conn); err == nil {
+			go run(own, serve)
+			return
+		}
+		run(conn, serve)
 	})
 	return true
+}
+
+func run(conn net.Conn, serve func(*Conn)) {
+	c := Server(conn)
+	defer func() { _ = c.Close() }()
+	serve(c)
+}
+
+// duplicate is another descriptor of the same socket.
+func duplicate(conn net.Conn) (net.Conn, error) {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	file, err := tcp.File()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	return net.FileConn(file)
 }
 
 // Dial opens a websocket to a ws:// or wss:// address. dial is the way to the network, nil for the usual one.
