@@ -24,20 +24,6 @@ import (
 // exportFormat is the version of the archive's form: what reads one must know it.
 const exportFormat = 1
 
-// exportTable is a table that leaves with its tenant.
-type exportTable struct {
-	name    string
-	without []string // columns that are the platform's own
-}
-
-// exportTables is everything that is the tenant's. What staff wrote about it, key hashes and the queue are not.
-var exportTables = []exportTable{
-	{name: "tenants"}, {name: "tenant_slugs"}, {name: "tenant_plans"}, {name: "tenant_users"}, {name: "tenant_api_keys"},
-	{name: "phone_numbers", without: []string{"account_sid", "webhooks"}},
-	{name: "contacts"}, {name: "tenant_usage"}, {name: "usage_adjustments"}, {name: "call_logs"}, {name: "call_turns"}, {name: "appointments"},
-	{name: "appointment_notices"}, {name: "messages"}, {name: "call_messages"}, {name: "agent_versions"}, {name: "calendar_feeds"}, {name: "tenant_requests"}, {name: "activity_log"},
-}
-
 // exportManifest is manifest.json, the archive's last entry.
 type exportManifest struct {
 	Format            int              `json:"format_version"`
@@ -206,17 +192,21 @@ func inertCell(cell string) string {
 var extension = regexp.MustCompile(`^\.[a-z0-9]{1,5}$`)
 
 // recording adds a call's sound file, named by the call.
-func (a *archive) recording(call uuid.UUID, from string, body io.Reader) error {
+func (a *archive) recording(name, from string, body io.Reader) error {
+	a.manifest.Counts["recordings"]++
+	return a.file("recordings/"+name, from, body)
+}
+
+// file adds a file with the ending of the one it comes from.
+func (a *archive) file(name, from string, body io.Reader) error {
 	ext := strings.ToLower(path.Ext(from))
 	if !extension.MatchString(ext) {
 		ext = ""
 	}
-	err := a.entry("recordings/"+call.String()+ext, false, func(w io.Writer) error {
+	return a.entry(name+ext, false, func(w io.Writer) error {
 		_, err := io.Copy(w, body)
 		return err
 	})
-	a.manifest.Counts["recordings"]++
-	return err
 }
 
 func (a *archive) missing(call uuid.UUID) {

@@ -175,6 +175,7 @@ func New(d Deps) (*Client, error) {
 	river.AddWorker(workers, &emailSendWorker{Deps: d})
 	river.AddWorker(workers, &fallbackPublishWorker{Deps: d})
 	river.AddWorker(workers, &tenantExportWorker{Deps: d})
+	river.AddWorker(workers, &tenantImportWorker{Deps: d})
 	river.AddWorker(workers, &callerEraseWorker{Deps: d})
 	river.AddWorker(workers, &tenantPurgeWorker{Deps: d})
 	river.AddWorker(workers, &loginDeleteWorker{Deps: d})

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,4 +129,83 @@ func TestFailedExportLeavesNoFile(t *testing.T) {
 	if _, found := l.fetch(jobs.ExportsBucket, path); found {
 		t.Error("the file of a failed export is still there")
 	}
+}
+
+// Workers are killed at random moments while tenants are imported. In the end every import has made one tenant with all
+// its rows and files, or, where the subdomain was taken meanwhile, none and no file.
+func TestImportSurvivesKills(t *testing.T) {
+	t.Parallel()
+	l := newLeaver(t, "mover")
+	l.furnish()
+	l.exec("delete from river.river_job")
+	stop := l.work()
+	export, _, _ := l.exported(l.id)
+	stop()
+	upstream, err := url.Parse(l.supabase)
+	must(t, err)
+	proxy := httputil.NewSingleHostReverseProxy(upstream)
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // those who were killed hang up
+	storage := httptest.NewServer(slow(proxy, rand.New(rand.NewPCG(*seed, 6))))
+	t.Cleanup(storage.Close)
+	l.supabase = storage.URL
+
+	var imports []uuid.UUID
+	for n := range 4 {
+		imports = append(imports, l.order(&export, "", fmt.Sprintf("moved-%d", n)))
+	}
+	lost := l.order(&export, "", "moved-taken")
+	l.tenant("moved-taken")
+	tables := []string{"contacts", "call_logs", "appointments", "messages", "tenant_usage", "agent_versions"}
+	rows := func(tenant uuid.UUID) (n []int) {
+		for _, table := range tables {
+			n = append(n, scan[int](l.world, "select count(*)::int from "+table+" where tenant_id = $1", tenant))
+		}
+		return n
+	}
+	want := rows(l.id)
+	whole := func() (done int) {
+		for _, id := range imports {
+			there := scan[bool](l.world, "select exists (select from tenants where id = $1)", id)
+			if state := scan[string](l.world, "select state from tenant_imports where id = $1", id); there != (state == "done") {
+				t.Errorf("import %s is %s; its tenant is there: %t", id, state, there)
+			}
+			if !there {
+				continue
+			}
+			done++
+			same(t, "rows", rows(id), want)
+			files := 0
+			for _, path := range scan[[]string](l.world, `select array_agg('recordings ' || recording_path) || array_agg('recordings ' || voicemail_path) ||
+				array(select 'logos ' || logo_path from tenants where id = $1) from call_logs where tenant_id = $1 and recording_path is not null`, id) {
+				bucket, path, _ := strings.Cut(path, " ")
+				if _, found := l.fetch(bucket, path); !found {
+					t.Errorf("%s: %s is not there", bucket, path)
+				}
+				files++
+			}
+			same(t, "files", files, 3)
+		}
+		return done
+	}
+	rng, hit := rand.New(rand.NewPCG(*seed, 7)), map[string]bool{}
+	for range 8 {
+		p := l.process()
+		time.Sleep(time.Duration(rng.IntN(400)) * time.Millisecond)
+		p.kill()
+		for _, at := range scan[[]string](l.world, `select coalesce(array_agg(step), '{}') from jobs where kind = 'tenant_import' and state = 'running'`) {
+			hit[at] = true
+		}
+		whole()
+	}
+	last := l.process()
+	l.until("all to end", func() bool {
+		return scan[int](l.world, `select count(*)::int from jobs where kind = 'tenant_import' and state in ('queued', 'running')`) == 0
+	})
+	must(t, last.stdin.Close())
+	must(t, last.cmd.Wait())
+	same(t, "imports done", whole(), len(imports))
+	same(t, "tenants", scan[int](l.world, "select count(*)::int from tenants"), len(imports)+2)
+	same(t, "the import that came too late", scan[string](l.world, "select state from tenant_imports where id = $1", lost), "failed")
+	same(t, "its files", scan[int](l.world, "select count(*)::int from storage.objects where name like $1 || '/%'", lost.String()), 0)
+	t.Logf("seed %d: killed at %v", *seed, hit)
 }

@@ -159,6 +159,16 @@ func step[T recorded](ctx context.Context, d *Deps, job *river.Job[T], name stri
 	return d.queries(job.Kind).StepJob(ctx, job.Args.record(), name, int32(job.Attempt))
 }
 
+// mention is step for a job that holds a transaction. It needs a second connection, which others may hold who wait for
+// one as well: so it soon gives up, and only the screen is behind.
+func mention[T recorded](ctx context.Context, d *Deps, job *river.Job[T], name string) {
+	short, cancel := context.WithTimeout(ctx, 250*time.Millisecond)
+	defer cancel()
+	if err := step(short, d, job, name); err != nil {
+		d.Log.Debug("a step was not told", "kind", job.Kind, "step", name)
+	}
+}
+
 // finish commits a job's result, its record and River's completion in one transaction. fn may be nil.
 func finish[T recorded](ctx context.Context, d *Deps, job *river.Job[T], fn func(*db.Queries) error) error {
 	return d.DB.Tx(ctx, scope(job.Kind), func(tx pgx.Tx) error {
@@ -168,14 +178,19 @@ func finish[T recorded](ctx context.Context, d *Deps, job *river.Job[T], fn func
 				return err
 			}
 		}
-		if err := q.FinishJob(ctx, job.Args.record(), int32(job.Attempt)); err != nil {
-			return err
-		}
-		// The queue belongs to the login, not to the scope's role.
-		if _, err := tx.Exec(ctx, "reset role"); err != nil {
-			return err
-		}
-		_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, job)
-		return err
+		return complete(ctx, tx, job)
 	})
+}
+
+// complete is the end of a job's transaction: its record and River's completion.
+func complete[T recorded](ctx context.Context, tx pgx.Tx, job *river.Job[T]) error {
+	if err := db.New(tx).FinishJob(ctx, job.Args.record(), int32(job.Attempt)); err != nil {
+		return err
+	}
+	// The queue belongs to the login, not to the scope's role.
+	if _, err := tx.Exec(ctx, "reset role"); err != nil {
+		return err
+	}
+	_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, job)
+	return err
 }

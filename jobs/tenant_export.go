@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"kestrel.ai/supabase"
 	"kestrel.ai/supabase/db"
 )
 
@@ -61,9 +63,7 @@ func (w *tenantExportWorker) Work(ctx context.Context, job *river.Job[TenantExpo
 	out := newArchive(file, e.TenantID, now)
 	err = w.snapshot(ctx, job.Kind, func(tx pgx.Tx) error {
 		for _, t := range exportTables {
-			if err := step(ctx, &w.Deps, job, t.name); err != nil {
-				return err
-			}
+			mention(ctx, &w.Deps, job, t.name)
 			if err := out.table(ctx, tx, t); err != nil {
 				return err
 			}
@@ -77,6 +77,9 @@ func (w *tenantExportWorker) Work(ctx context.Context, job *river.Job[TenantExpo
 		return err
 	}
 	if err := w.recordings(ctx, job.Kind, e.TenantID, out); err != nil {
+		return err
+	}
+	if err := w.logo(ctx, job.Kind, e.TenantID, out); err != nil {
 		return err
 	}
 	if err := out.close(); err != nil {
@@ -100,7 +103,7 @@ func (w *tenantExportWorker) Work(ctx context.Context, job *river.Job[TenantExpo
 		return err
 	}
 	if err := w.Storage.UploadFrom(ctx, ExportsBucket, ExportObject(e.TenantID, e.ID), "application/zip", file, size); err != nil {
-		return err
+		return tooLarge(err, "The export", ExportsBucket, size)
 	}
 	return finish(ctx, &w.Deps, job, func(q *db.Queries) error {
 		return q.RecordExport(ctx, db.RecordExportParams{
@@ -120,19 +123,29 @@ func (w *tenantExportWorker) recordings(ctx context.Context, kind string, tenant
 		}
 		for _, r := range page {
 			after = r.ID
-			if err := w.recording(ctx, tenant, r.ID, r.RecordingPath, out); err != nil {
+			name := r.ID.String()
+			if err := w.recording(ctx, tenant, r.ID, name, r.RecordingPath, out); err != nil {
+				return err
+			}
+			if err := w.recording(ctx, tenant, r.ID, name+voicemailSuffix, r.VoicemailPath, out); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-func (w *tenantExportWorker) recording(ctx context.Context, tenant, call uuid.UUID, path string, out *archive) error {
-	if !ownFile(tenant, path) {
+// voicemailSuffix tells the message that a caller left from the recording of the call itself.
+const voicemailSuffix = "-voicemail"
+
+func (w *tenantExportWorker) recording(ctx context.Context, tenant, call uuid.UUID, name string, path *string, out *archive) error {
+	if path == nil {
+		return nil
+	}
+	if !ownFile(tenant, *path) {
 		out.missing(call)
 		return nil
 	}
-	body, found, err := w.Storage.Download(ctx, RecordingsBucket, path)
+	body, found, err := w.Storage.Download(ctx, RecordingsBucket, *path)
 	if err != nil {
 		return err
 	}
@@ -141,5 +154,29 @@ func (w *tenantExportWorker) recording(ctx context.Context, tenant, call uuid.UU
 		return nil
 	}
 	defer body.Close()
-	return out.recording(call, path, body)
+	return out.recording(name, *path, body)
+}
+
+// logo adds the company's, if it has one.
+func (w *tenantExportWorker) logo(ctx context.Context, kind string, tenant uuid.UUID, out *archive) error {
+	path, err := w.queries(kind).LogoPath(ctx, tenant)
+	if err != nil || path == nil || !ownFile(tenant, *path) {
+		return err
+	}
+	body, found, err := w.Storage.Download(ctx, LogosBucket, *path)
+	if err != nil || !found {
+		return err
+	}
+	defer body.Close()
+	return out.file("logo", *path, body)
+}
+
+// tooLarge says what to do about a file that Storage will not take, however often it is tried.
+func tooLarge(err error, what, bucket string, size int64) error {
+	var known *supabase.ServiceError
+	if !errors.As(err, &known) || known.Status != http.StatusRequestEntityTooLarge {
+		return err
+	}
+	return permanently("%s has %d MiB, more than Storage takes. Raise the project's upload limit (Storage settings, global file size limit) and that of the bucket %s, then retry this job.",
+		what, size>>20+1, bucket)
 }

@@ -155,7 +155,8 @@ func (w *loginDeleteWorker) Work(ctx context.Context, job *river.Job[LoginDelete
 	return finish(ctx, &w.Deps, job, nil)
 }
 
-// Departures asks, every now and then, which deleted tenants are to be purged and which exports have expired.
+// Departures asks, every now and then, which deleted tenants are to be purged, which exports have expired, and what
+// imports have left behind.
 type Departures struct{}
 
 // Kind implements river.JobArgs.
@@ -171,12 +172,18 @@ func (w *departuresWorker) Work(ctx context.Context, job *river.Job[Departures])
 	if _, err := q.PurgeDue(ctx, now, 100); err != nil {
 		return err
 	}
-	for {
-		n, err := w.expireExports(ctx, job.Kind, now)
-		if err != nil || n == 0 {
-			return err
+	for _, some := range []func(context.Context, string, time.Time) (int, error){w.expireExports, w.cleanImports, w.expireArchives} {
+		for {
+			n, err := some(ctx, job.Kind, now)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				break
+			}
 		}
 	}
+	return nil
 }
 
 // expireExports removes the files of some exports whose time is over, or that failed after they were uploaded.

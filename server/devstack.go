@@ -173,7 +173,7 @@ func (s *devStack) startSupabase(ctx context.Context, o devOptions, super string
 			return err == nil
 		},
 	}))
-	files, err := local.NewStorage(local.StorageOptions{Pool: pool, Dir: filepath.Join(o.data, "storage"), BaseURL: s.supabaseURL, Key: key, Keys: s.keys, Log: log})
+	files, err := local.NewStorage(local.StorageOptions{Pool: pool, Dir: filepath.Join(o.data, "storage"), BaseURL: s.supabaseURL, Key: key, Keys: s.keys, MaxBytes: 5 << 30, Log: log})
 	if err != nil {
 		return err
 	}

@@ -60,6 +60,24 @@ func (s *Storage) SignedURL(ctx context.Context, bucket, path, name string, life
 	return s.url + answer.SignedURL, nil
 }
 
+// UploadLife is how long a signed link to upload works, as Supabase has it:
+// https://supabase.com/docs/reference/javascript/storage-from-createsigneduploadurl
+const UploadLife = 2 * time.Hour
+
+// SignedUpload is where anybody can PUT the object, once, for UploadLife. It is a secret until then.
+func (s *Storage) SignedUpload(ctx context.Context, bucket, path string) (string, error) {
+	var answer struct {
+		URL string `json:"url"`
+	}
+	if err := s.ask(ctx, http.MethodPost, "/object/upload/sign/"+escape(bucket+"/"+path), struct{}{}, &answer); err != nil {
+		return "", err
+	}
+	if !strings.HasPrefix(answer.URL, "/") {
+		return "", serviceError("Storage", http.StatusBadGateway, "")
+	}
+	return s.url + answer.URL, nil
+}
+
 // Remove deletes objects; those that are gone already are removed.
 func (s *Storage) Remove(ctx context.Context, bucket string, paths ...string) error {
 	const most = 500

@@ -43,6 +43,7 @@ type Storage interface {
 	Upload(ctx context.Context, bucket, path, contentType string, body []byte) error
 	Remove(ctx context.Context, bucket string, paths ...string) error
 	SignedURL(ctx context.Context, bucket, path, name string, life time.Duration) (string, error)
+	SignedUpload(ctx context.Context, bucket, path string) (string, error)
 }
 
 // Config is what differs between deployments. Zero values mean the defaults in brackets.

@@ -57,6 +57,51 @@ func TestExports(t *testing.T) {
 	})
 }
 
+func TestImports(t *testing.T) {
+	t.Parallel()
+	w := apitest.New(t)
+	c, staff := w.Company("haiec", "+18573825169"), w.Staff("staff@kestrel.ai")
+	export := apitest.Value[uuid.UUID](w, `insert into tenant_exports (tenant_id, state, sha256) values ($1, 'ready', repeat('a', 64)) returning id`, c.ID)
+	open := apitest.Value[uuid.UUID](w, `insert into tenant_exports (tenant_id) values ($1) returning id`, c.ID)
+	const path = "/api/admin/imports"
+	order := func(what, slug, email string) string {
+		return `{` + what + `,"slug":"` + slug + `","company_name":"Moved","owner_email":"` + email + `"}`
+	}
+	of := func(id uuid.UUID) string { return `"export_id":"` + id.String() + `"` }
+	run(t, []step{
+		{staff, "POST", path, order(of(uuid.New()), "moved", "new@moved.test"), 404, "export_not_found"},
+		{staff, "POST", path, order(of(open), "moved", "new@moved.test"), 409, "export_not_ready"},
+		{staff, "POST", path, order(of(export), "haiec", "new@moved.test"), 409, "slug_taken"},
+		{staff, "POST", path, order(of(export), "admin", "new@moved.test"), 422, `"field":"slug"`},
+		{staff, "POST", path, order(of(export), "moved", "owner@haiec.test"), 409, "owner_email_taken"},
+		{staff, "POST", path, order(of(export)+`,"object":"a.zip"`, "moved", "new@moved.test"), 422, `"field":"export_id"`},
+		{staff, "POST", path, order(`"object":"../exports/a.zip"`, "moved", "new@moved.test"), 422, `"field":"object"`},
+		{staff, "POST", path, order(`"object":"a.zip","sha256":"abc"`, "moved", "new@moved.test"), 422, `"field":"sha256"`},
+		{staff, "GET", path + "/" + uuid.NewString(), nil, 404, "import_not_found"},
+	})
+	job := apitest.JSON[api.JobOrdered](t, staff.Do("POST", path, order(of(export), "moved", "new@moved.test"))).Job
+	got := apitest.JSON[api.Import](t, staff.Do("GET", path+"/"+job.SubjectID.String(), nil))
+	if job.Kind != "tenant_import" || got.State != "open" || got.TenantID != nil || got.SHA256 == nil || got.Archive != "exports/"+jobs.ExportObject(c.ID, export) {
+		t.Errorf("%+v %+v", job, got)
+	}
+
+	// What the offered link is used for is what an order can name.
+	offer := apitest.JSON[api.ArchiveOffer](t, staff.Do("POST", path+"/archives", nil))
+	put, err := http.NewRequestWithContext(t.Context(), http.MethodPut, offer.UploadURL, strings.NewReader("PK"))
+	must(t, err)
+	put.Header.Set("Content-Type", "application/zip")
+	res, err := http.DefaultClient.Do(put)
+	must(t, err)
+	_ = res.Body.Close()
+	if res.StatusCode != 200 {
+		t.Errorf("uploading: %d", res.StatusCode)
+	}
+	run(t, []step{
+		{staff, "POST", path, order(`"object":"`+offer.Object+`"`, "moved-too", "too@moved.test"), 202, "tenant_import"},
+		{staff, "GET", path, nil, 200, "imports/" + offer.Object},
+	})
+}
+
 func TestPurgeWantsTheSlugTyped(t *testing.T) {
 	t.Parallel()
 	w := apitest.New(t)

@@ -179,7 +179,14 @@ var requests = map[string]func(s subject) request{
 		return request{path: of("id", s.tenant), body: body("confirm", s.slug), prepare: sql(`delete from tenants where id = $1`, s.tenant)}
 	},
 	"listTenantExports": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
-	"exportTenant":      func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"listImports":       func(subject) request { return request{} },
+	"offerArchive":      func(subject) request { return request{} },
+	"getImport":         func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"importTenant": func(s subject) request {
+		n := unique()
+		return request{body: body("export_id", s.export.String(), "slug", n, "company_name", n, "owner_email", n+"@fresh.test")}
+	},
+	"exportTenant": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
 	"getTenantExport": func(s subject) request {
 		return request{path: map[string]string{"id": s.tenant.String(), "export_id": s.export.String()}, mine: true}
 	},

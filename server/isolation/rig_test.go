@@ -69,7 +69,9 @@ var plantLater = map[string]string{
 	"tenant_requests": `insert into tenant_requests (tenant_id, kind, from_tier, state, reason, requested_by, decided_by, decided_at) values ($1, 'reactivation', 'starter', 'declined', $2, $2, $2, now())`,
 	"bulk_items":      `with o as (insert into bulk_orders (id, action, params, actor, actor_label) values (gen_random_uuid(), 'suspend', jsonb_build_object('reason', $2::text), $2, $2) returning id) insert into bulk_items (order_id, tenant_id, position, outcome, code, message) select id, $1, 1, 'refused', $2, $2 from o`,
 	"tenant_exports":  `insert into tenant_exports (tenant_id, state, sha256, counts, requested_by, job_id) values ($1, 'ready', $2, jsonb_build_object('of', $2::text), $2, gen_random_uuid())`,
-	"tenant_notes":    `insert into tenant_notes (tenant_id, body, author, author_label) values ($1, $2 || ' pays late', $2, $2)`,
+	"tenant_imports": `insert into tenant_imports (id, tenant_id, state, bucket, object, sha256, slug, company_name, owner_email, counts, report, requested_by, job_id)
+		values ($1, $1, 'done', 'imports', $2, $2, $2, $2, $2 || '@' || $2 || '.test', jsonb_build_object('of', $2::text), jsonb_build_object('of', $2::text), $2, gen_random_uuid())`,
+	"tenant_notes": `insert into tenant_notes (tenant_id, body, author, author_label) values ($1, $2 || ' pays late', $2, $2)`,
 	"tenant_views": `insert into tenant_views (tenant_id, admin_user_id, admin_email, reason, expires_at, ended_at)
 		values ($1, gen_random_uuid(), 'staff@' || $2 || '.test', $2 || ' asked for help', now() + interval '1 minute', now())`,
 }
@@ -162,8 +164,8 @@ func tables(t *testing.T, w *apitest.World) map[string]string {
 
 // ordinary are text columns that say nothing of a tenant: states, kinds, and the like.
 var ordinary = map[string]bool{
-	"appointment_notices.change": true,
-	"status":                     true, "ended_how": true, "call_logs.route": true, "call_logs.end_reason": true, "messages.opt_out_type": true, "subscription_status": true, "state": true, "direction": true, "kind": true, "step": true, "role": true,
+	"appointment_notices.change": true, "tenant_imports.bucket": true,
+	"status": true, "ended_how": true, "call_logs.route": true, "call_logs.end_reason": true, "messages.opt_out_type": true, "subscription_status": true, "state": true, "direction": true, "kind": true, "step": true, "role": true,
 	"plan_tier": true, "from_tier": true, "timezone": true, "brand_color": true, "template": true, "prefix": true, "scopes": true, "speaker": true, "area_code": true, "suspension": true, "bulk_items.outcome": true}
 
 // marksOf reads the tenant's marks, and fails if a text column of any table lacks one: then a leak of it would be missed.

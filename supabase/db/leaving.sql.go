@@ -14,7 +14,7 @@ import (
 )
 
 const callerRecordings = `-- name: CallerRecordings :many
-select recording_path::text from private.calls_of($1, $2) where recording_path is not null
+select f.path::text from private.calls_of($1, $2) c, unnest(array[c.recording_path, c.voicemail_path]) as f (path) where f.path is not null
 `
 
 func (q *Queries) CallerRecordings(ctx context.Context, tenantID uuid.UUID, contactID uuid.UUID) ([]string, error) {
@@ -25,11 +25,11 @@ func (q *Queries) CallerRecordings(ctx context.Context, tenantID uuid.UUID, cont
 	defer rows.Close()
 	items := []string{}
 	for rows.Next() {
-		var recording_path string
-		if err := rows.Scan(&recording_path); err != nil {
+		var f_path string
+		if err := rows.Scan(&f_path); err != nil {
 			return nil, err
 		}
-		items = append(items, recording_path)
+		items = append(items, f_path)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -185,6 +185,17 @@ func (q *Queries) LoginIsSpare(ctx context.Context, userID uuid.UUID) (bool, err
 	return column_1, err
 }
 
+const logoPath = `-- name: LogoPath :one
+select logo_path from tenants where id = $1
+`
+
+func (q *Queries) LogoPath(ctx context.Context, id uuid.UUID) (*string, error) {
+	row := q.db.QueryRow(ctx, logoPath, id)
+	var logo_path *string
+	err := row.Scan(&logo_path)
+	return logo_path, err
+}
+
 const mayPurge = `-- name: MayPurge :one
 select private.may_purge($1)::boolean
 `
@@ -327,12 +338,14 @@ func (q *Queries) RecordExport(ctx context.Context, arg RecordExportParams) erro
 }
 
 const recordingsAfter = `-- name: RecordingsAfter :many
-select id, recording_path::text from call_logs where tenant_id = $1 and id > $2 and recording_path is not null order by id limit 200
+select id, recording_path, voicemail_path from call_logs
+where tenant_id = $1 and id > $2 and (recording_path is not null or voicemail_path is not null) order by id limit 200
 `
 
 type RecordingsAfterRow struct {
 	ID            uuid.UUID `json:"id"`
-	RecordingPath string    `json:"recording_path"`
+	RecordingPath *string   `json:"recording_path"`
+	VoicemailPath *string   `json:"voicemail_path"`
 }
 
 func (q *Queries) RecordingsAfter(ctx context.Context, tenantID uuid.UUID, after uuid.UUID) ([]RecordingsAfterRow, error) {
@@ -344,7 +357,7 @@ func (q *Queries) RecordingsAfter(ctx context.Context, tenantID uuid.UUID, after
 	items := []RecordingsAfterRow{}
 	for rows.Next() {
 		var i RecordingsAfterRow
-		if err := rows.Scan(&i.ID, &i.RecordingPath); err != nil {
+		if err := rows.Scan(&i.ID, &i.RecordingPath, &i.VoicemailPath); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -782,6 +782,12 @@ type PrivateIdempotencyKey struct {
 	CreatedAt   time.Time       `json:"created_at"`
 }
 
+// What was uploaded to the bucket imports, until it is deleted a week later.
+type PrivateImportArchive struct {
+	Object    string    `json:"object"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
 // SHA-256 of the links sent for invitations, one per e-mail. Each ends by itself; acceptance and revocation end all.
 type PrivateInvitationToken struct {
 	Hash         []byte     `json:"hash"`
@@ -1015,6 +1021,42 @@ type TenantExport struct {
 	ReadyAt *time.Time `json:"ready_at"`
 	// When the file is deleted; of one that failed, until what it may have uploaded is.
 	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+// Orders to make a new tenant of an export's archive.
+type TenantImport struct {
+	// Opaque key; the new tenant gets it as its own.
+	ID uuid.UUID `json:"id"`
+	// The new tenant, once it is there.
+	TenantID *uuid.UUID `json:"tenant_id"`
+	// open, done or failed.
+	State string `json:"state"`
+	// Where the archive lies: exports or imports.
+	Bucket string `json:"bucket"`
+	// Its path there.
+	Object string `json:"object"`
+	// What the archive's SHA-256 must be, in hexadecimal; empty where only its manifest tells.
+	Sha256 *string `json:"sha256"`
+	// The new tenant's subdomain.
+	Slug string `json:"slug"`
+	// The new tenant's name.
+	CompanyName string `json:"company_name"`
+	// The new tenant's owner.
+	OwnerEmail string `json:"owner_email"`
+	// Rows imported by table, and files.
+	Counts json.RawMessage `json:"counts"`
+	// What the archive was, and what was left behind and why.
+	Report json.RawMessage `json:"report"`
+	// The job that does it.
+	JobID *uuid.UUID `json:"job_id"`
+	// E-mail address of who asked.
+	RequestedBy string `json:"requested_by"`
+	// When it was asked for.
+	CreatedAt time.Time `json:"created_at"`
+	// When the tenant was there.
+	FinishedAt *time.Time `json:"finished_at"`
+	// Of one that failed, until the files it may have brought are removed.
+	CleanAt *time.Time `json:"clean_at"`
 }
 
 // What Kestrel's staff note about a customer. Never shown to the customer, nor exported with its data.

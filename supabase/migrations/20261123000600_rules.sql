@@ -234,6 +234,7 @@ comment on function private.usage_at(uuid, timestamptz) is 'The usage row that h
 create function private.count_call() returns trigger language plpgsql security definer set search_path = '' as $$
 declare v public.tenant_usage; v_usage uuid := new.usage_id; v_seconds int := new.duration_seconds; v_cost bigint := new.cost_micros; v_first boolean := v_usage is null;
 begin
+  if private.importing(new.tenant_id) then return null; end if;
   if v_first then
     if new.is_test or new.is_blocked or new.agent_seconds < 1 then return null; end if;
   end if;
@@ -287,6 +288,7 @@ create trigger project_usage after insert or update of calls, adjusted_calls, is
 
 create function private.adjust_usage() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
+  if private.importing(new.tenant_id) then return null; end if;
   perform from public.tenants where id = new.tenant_id for no key update;
   update public.tenant_usage set adjusted_calls = adjusted_calls + new.calls, updated_at = pg_catalog.now() where id = new.usage_id;
   perform private.warn_usage(new.usage_id);

@@ -40,11 +40,13 @@ begin
   perform private.take_slug(new.id, new.slug);
   insert into public.tenant_users (tenant_id, email, role) values (new.id, new.owner_email, 'owner');
   perform private.open_term(new.id, pg_catalog.now());
-  v_usage := (private.usage_at(new.id, pg_catalog.now())).id;
-  if new.current_month_calls > 0 then
-    insert into public.usage_adjustments (tenant_id, usage_id, calls, reason, actor) values (new.id, v_usage, new.current_month_calls, 'Given at creation.', private.actor());
+  if not private.importing(new.id) then -- brings its own periods
+    v_usage := (private.usage_at(new.id, pg_catalog.now())).id;
+    if new.current_month_calls > 0 then
+      insert into public.usage_adjustments (tenant_id, usage_id, calls, reason, actor) values (new.id, v_usage, new.current_month_calls, 'Given at creation.', private.actor());
+    end if;
+    perform private.show_usage(new.id, v_usage);
   end if;
-  perform private.show_usage(new.id, v_usage);
   if new.twilio_phone_number is not null then perform private.attach_number(new.id, new.twilio_phone_number); end if;
   perform private.enqueue('tenant_created', new.id, new.id);
   if new.forward_to_number is not null then perform private.enqueue('fallback_publish', new.id, new.id); end if;
@@ -278,6 +280,7 @@ begin
   v_tenant := case when tg_table_name = 'tenants' then coalesce(a ->> 'id', b ->> 'id') else coalesce(a ->> 'tenant_id', b ->> 'tenant_id') end;
   if tg_op = 'DELETE' and v_tenant is not null and not exists (select from public.tenants where id = v_tenant) then return null; end if;
   if private.setting('purge') = v_tenant::text then return null; end if; -- what is being forgotten is not logged
+  if tg_table_name <> 'tenants' and private.importing(v_tenant) then return null; end if; -- nor is what somebody did elsewhere
   if tg_table_name = 'tenant_notes' then v_tenant := null; end if; -- the platform's own: the tenant's log does not tell of it
   if tg_table_name = 'tenants' and tg_op = 'UPDATE' then
     v_op := case

@@ -128,6 +128,7 @@ comment on function private.sms_segments(text) is 'How many parts a text message
 create function private.count_message() returns trigger language plpgsql security definer set search_path = '' as $$
 declare u public.tenant_usage; v_sms int; v_cost bigint;
 begin
+  if private.importing(new.tenant_id) then return new; end if;
   perform from public.tenants where id = new.tenant_id for no key update;
   if tg_op = 'INSERT' then
     if new.segments = 0 then new.segments := private.sms_segments(new.body); end if;

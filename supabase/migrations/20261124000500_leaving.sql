@@ -129,7 +129,7 @@ begin
   -- The call itself stays, and counts: without its caller. Nothing that the counter watches is touched.
   update public.call_logs set contact_id = null, from_number = nullif(from_number, c.phone_number), to_number = nullif(to_number, c.phone_number),
     outcome = null, summary = null, sentiment = null, intent = null, caller_name = null, callback_number = null, caller_address = null, follow_up = null,
-    recording_path = null where id = any (v_calls);
+    recording_path = null, voicemail_path = null where id = any (v_calls);
   update public.appointments set contact_id = null, customer_name = '', customer_phone = null, address = '', notes = '', service = '', idempotency_key = null
   where id = any (v_bookings);
   delete from public.messages where id = any (v_messages);

@@ -27,6 +27,7 @@ begin
     end if;
     return old;
   end if;
+  if private.importing(new.tenant_id) then return new; end if;
   perform from public.tenants where id = new.tenant_id for no key update;
   if tg_op = 'INSERT' then
     new.version := coalesce(new.version, (select pg_catalog.max(version) + 1 from public.agent_versions where tenant_id = new.tenant_id), 1);
@@ -50,6 +51,7 @@ comment on function private.agent_before() is 'The life of a version, whoever wr
 
 create function private.agent_after() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
+  if private.importing(new.tenant_id) then return null; end if;
   if new.state = 'published' and (tg_op = 'INSERT' or (old.state, old.settings) is distinct from (new.state, new.settings)) then
     perform private.announce('tenant', new.tenant_id, new.tenant_id);
     if new.version > 1 or tg_op = 'UPDATE' then
@@ -63,6 +65,7 @@ comment on function private.agent_after() is 'Tells every server, at commit, tha
 
 create function private.first_agent() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
+  if private.importing(new.id) then return null; end if;
   insert into public.agent_versions (tenant_id, version, state) values (new.id, 1, 'published');
   return null;
 end $$;

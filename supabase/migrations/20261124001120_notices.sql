@@ -87,7 +87,7 @@ declare
     when new.status = 'scheduled' and new.starts_at <> old.starts_at then 'moved' end;
   v_id uuid := private.uuid_v7();
 begin
-  if v_change is null then return null; end if;
+  if v_change is null or private.importing(new.tenant_id) then return null; end if;
   perform private.emit(new.tenant_id, new.id, 'appointment.' || v_change, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('starts_at', new.starts_at, 'conversation_id', new.conversation_id)));
   if new.customer_phone is not null and greatest(new.starts_at, case when v_change = 'moved' then old.starts_at end) > pg_catalog.now() then
     insert into public.appointment_notices (id, tenant_id, appointment_id, change) values (v_id, new.tenant_id, new.id, v_change);

@@ -18,7 +18,11 @@ from tenant_exports where tenant_id = @tenant_id order by id desc limit 50;
 select e.id, e.tenant_id from tenant_exports e where e.id = @id and e.state = 'open';
 
 -- name: RecordingsAfter :many
-select id, recording_path::text from call_logs where tenant_id = @tenant_id and id > @after and recording_path is not null order by id limit 200;
+select id, recording_path, voicemail_path from call_logs
+where tenant_id = @tenant_id and id > @after and (recording_path is not null or voicemail_path is not null) order by id limit 200;
+
+-- name: LogoPath :one
+select logo_path from tenants where id = @id;
 
 -- name: RecordExport :exec
 update tenant_exports set state = 'ready', bytes = @bytes::bigint, sha256 = @sha256::text, counts = @counts, ready_at = @at::timestamptz, expires_at = @until::timestamptz
@@ -42,7 +46,7 @@ select private.order_erasure(@tenant_id, @contact_id)::uuid;
 select tenant_id from contacts where id = @id;
 
 -- name: CallerRecordings :many
-select recording_path::text from private.calls_of(@tenant_id, @contact_id) where recording_path is not null;
+select f.path::text from private.calls_of(@tenant_id, @contact_id) c, unnest(array[c.recording_path, c.voicemail_path]) as f (path) where f.path is not null;
 
 -- name: EraseCaller :exec
 select private.erase_caller(@tenant_id, @contact_id);

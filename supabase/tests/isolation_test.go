@@ -44,11 +44,12 @@ with u as (select id from tenant_usage where tenant_id = $1),
   bo as (insert into bulk_orders (id, action, params, actor) values (gen_random_uuid(), 'suspend', '{}', 'test') returning id),
   bi as (insert into bulk_items (order_id, tenant_id, position) select bo.id, $1, 1 from bo),
   x as (insert into tenant_exports (tenant_id) values ($1)),
+  im as (insert into tenant_imports (id, tenant_id, bucket, object, slug, company_name, owner_email) values ($1, $1, 'imports', 'a.zip', 'a', 'A', 'a@example.com')),
   e as (insert into email_log (tenant_id, template, to_email, dedupe_key) values ($1, 'welcome', 'a@example.com', 'test:' || $2))
 insert into usage_adjustments (tenant_id, usage_id, calls, actor) select $1, u.id, 1, 'test' from u`
 
 // staffTables are a tenant's, but not for it to see.
-var staffTables = map[string]bool{"email_log": true, "tenant_notes": true, "tenant_views": true, "bulk_items": true}
+var staffTables = map[string]bool{"email_log": true, "tenant_notes": true, "tenant_views": true, "bulk_items": true, "tenant_imports": true}
 
 func newCustomer(t *testing.T, db *supabasetest.Database, number int) customer {
 	t.Helper()
