@@ -137,7 +137,7 @@ func TestImportSurvivesKills(t *testing.T) {
 	t.Parallel()
 	l := newLeaver(t, "mover")
 	l.furnish()
-	l.exec("delete from river.river_job")
+	l.still()
 	stop := l.work()
 	export, _, _ := l.exported(l.id)
 	stop()
