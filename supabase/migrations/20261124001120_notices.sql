@@ -175,3 +175,7 @@ revoke execute on function private.appointment_after(), private.queue_text(uuid,
   private.end_notice(uuid, text, uuid, timestamptz), private.tell_owner(uuid, text), private.text_failed(), private.is_ours(text) from public;
 grant execute on function private.queue_text(uuid, text, text, uuid), private.take_message(uuid, jsonb), private.end_notice(uuid, text, uuid, timestamptz),
   private.tell_owner(uuid, text), private.is_ours(text) to service_role;
+
+-- What callers left comes with their calls; what somebody does to it is an edit.
+create trigger log_activity after update or delete on public.call_messages for each row
+  when (pg_trigger_depth() = 0 and not private.is_vendor()) execute function private.log_activity('call_message');
