@@ -41,7 +41,11 @@ func (w *appointmentConfirmWorker) Work(ctx context.Context, job *river.Job[Appo
 			return err
 		}
 		if text == uuid.Nil {
-			return q.TellOwner(ctx, n.ID, "no number of yours can send texts.")
+			why, err := q.TextProblem(ctx, n.TenantID, *n.CustomerPhone)
+			if err != nil {
+				return err
+			}
+			return q.TellOwner(ctx, n.ID, textProblem(why))
 		}
 		return q.EndNotice(ctx, db.EndNoticeParams{ID: n.ID, State: "texted", MessageID: &text, At: w.Now()})
 	})
@@ -69,4 +73,15 @@ func confirmation(n db.NoticeToGiveRow) string {
 		return n.CompanyName + ": your appointment" + service + " on " + when + " is cancelled."
 	}
 	return n.CompanyName + ": your appointment" + service + " is booked for " + when + "." + end
+}
+
+// textProblem says what private.text_problem found, as the end of a sentence to the owner.
+func textProblem(found string) string {
+	switch found {
+	case "opted_out":
+		return "they have asked for no more texts."
+	case "unregistered":
+		return "your number is not registered for texts with the carriers yet."
+	}
+	return "no number of yours can send texts."
 }

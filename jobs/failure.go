@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"kestrel.ai/jobs/emails"
+	"kestrel.ai/jobs/openai"
 	"kestrel.ai/jobs/resend"
 	"kestrel.ai/jobs/twilio"
 	"kestrel.ai/supabase"
@@ -41,6 +42,7 @@ func judge(err error) *Failure {
 		known  *Failure
 		tw     *twilio.Error
 		mail   *resend.Error
+		model  *openai.Error
 		supa   *supabase.ServiceError
 		ruling *pgconn.PgError
 	)
@@ -53,6 +55,8 @@ func judge(err error) *Failure {
 		f := &Failure{Reason: mail.Reason, Permanent: mail.Permanent, After: mail.RetryAfter, cause: err}
 		f.MaybeDone = errors.Is(err, resend.ErrOutcomeUnknown) || errors.Is(err, resend.ErrInProgress) || errors.Is(err, resend.ErrIdempotencyConflict)
 		return f
+	case errors.As(err, &model):
+		return &Failure{Reason: model.Reason, Permanent: model.Permanent, After: model.RetryAfter, cause: err}
 	case errors.As(err, &supa):
 		return &Failure{Reason: supa.Reason, Permanent: supa.Permanent, cause: err}
 	case errors.As(err, &ruling) && strings.HasPrefix(ruling.Code, "KS4"):

@@ -5,6 +5,7 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
+	"kestrel.ai/jobs/openai"
 	"kestrel.ai/jobs/resend"
 	"kestrel.ai/jobs/twilio"
 	"kestrel.ai/supabase"
@@ -30,7 +32,9 @@ type Twilio interface {
 	Fetch(ctx context.Context, sid string) (twilio.OwnedNumber, error)
 	SetWebhooks(ctx context.Context, sid string, w twilio.Webhooks) (twilio.OwnedNumber, error)
 	Release(ctx context.Context, sid string) error
-	SendSMS(ctx context.Context, from, to, body string) (twilio.Message, error)
+	SendSMS(ctx context.Context, from, to, body, statusURL string) (twilio.Message, error)
+	OpenRecording(ctx context.Context, sid string, channels int) (audio io.ReadCloser, size int64, err error)
+	DeleteRecording(ctx context.Context, sid string) error
 	List(ctx context.Context, each func(page []twilio.OwnedNumber) error) error
 	FetchCall(ctx context.Context, sid string) (twilio.Call, error)
 	ListCalls(ctx context.Context, since time.Time, each func(page []twilio.Call) error) error
@@ -57,6 +61,13 @@ type Storage interface {
 	Download(ctx context.Context, bucket, path string) (io.ReadCloser, bool, error)
 	Remove(ctx context.Context, bucket string, paths ...string) error
 	RemoveFolder(ctx context.Context, bucket, folder string) error
+}
+
+// OpenAI is what jobs need of *openai.Client.
+type OpenAI interface {
+	Configured() bool
+	Respond(ctx context.Context, r openai.Request) (openai.Answer, error)
+	Structured(ctx context.Context, r openai.Request, name string, schema json.RawMessage) (answer json.RawMessage, micros int64, err error)
 }
 
 // Config is what jobs know of the outside.
@@ -88,6 +99,9 @@ type Tuning struct {
 	Reset       time.Duration // how often usage periods that have ended are closed; 1 h
 	Reconcile   time.Duration // how often calls are looked for whose end nobody reported; 1 min
 	Lifecycle   time.Duration // how often trials and waiting tenants are looked at; 15 min
+	Retention   time.Duration // how often recordings that have been kept long enough are looked for; 1 h
+	AnalysisDue time.Duration // how long after a call its analysis is waited for before the owner is told; 90 s
+	VoicemailIn time.Duration // how long after a call its voicemail is waited for before it counts as missed; 30 s
 }
 
 func (t Tuning) withDefaults() Tuning {
@@ -112,19 +126,24 @@ func (t Tuning) withDefaults() Tuning {
 	set(&t.Reset, time.Hour)
 	set(&t.Lifecycle, 15*time.Minute)
 	set(&t.Reconcile, time.Minute)
+	set(&t.Retention, time.Hour)
+	set(&t.AnalysisDue, 90*time.Second)
+	set(&t.VoicemailIn, 30*time.Second)
 	return t
 }
 
 // Deps is everything a Client works with. Now and Log may be nil.
 type Deps struct {
-	DB      *supabase.DB
-	Twilio  Twilio
-	Resend  Resend
-	Auth    Auth
-	Storage Storage
-	Config  Config
-	Now     func() time.Time
-	Log     *slog.Logger
+	DB        *supabase.DB
+	Twilio    Twilio
+	Resend    Resend
+	Auth      Auth
+	Storage   Storage
+	OpenAI    OpenAI
+	Reception Reception
+	Config    Config
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // Client works jobs. Any number of processes may run one.
@@ -146,6 +165,9 @@ func New(d Deps) (*Client, error) {
 	}
 	if d.Config.TrialDays == 0 {
 		d.Config.TrialDays = 14
+	}
+	if d.Reception == nil || d.OpenAI == nil {
+		return nil, errors.New("jobs: Reception and OpenAI are needed")
 	}
 	if d.Config.Origin == nil || d.Config.WebhookBase == "" {
 		return nil, errors.New("jobs: Origin and WebhookBase are needed")
@@ -190,6 +212,12 @@ func New(d Deps) (*Client, error) {
 	river.AddWorker(workers, &callReconcileWorker{Deps: d})
 	river.AddWorker(workers, &appointmentConfirmWorker{Deps: d})
 	river.AddWorker(workers, &messageSendWorker{Deps: d})
+	river.AddWorker(workers, &recordingFetchWorker{Deps: d})
+	river.AddWorker(workers, &recordingRetentionWorker{Deps: d})
+	river.AddWorker(workers, &callAnalyzeWorker{Deps: d})
+	river.AddWorker(workers, &callNotifyWorker{Deps: d})
+	river.AddWorker(workers, &messageNotifyWorker{Deps: d})
+	river.AddWorker(workers, &smsAnswerWorker{Deps: d})
 
 	client, err := river.NewClient(riverpgxv5.New(d.DB.Pool()), &river.Config{
 		ID:                  id,
@@ -206,6 +234,7 @@ func New(d Deps) (*Client, error) {
 		Middleware:          []rivertype.Middleware{&recorder{Deps: d, leases: leases, retries: retries}},
 		PeriodicJobs: []*river.PeriodicJob{
 			periodic(Housekeeping{}, t.Housekeep), periodic(NumberSweep{}, t.Sweep), periodic(Departures{}, t.Departures), periodic(UsageReset{}, t.Reset), periodic(Lifecycle{}, t.Lifecycle), periodic(CallReconcile{}, t.Reconcile),
+			periodic(RecordingRetention{}, t.Retention),
 		},
 		Logger: d.Log,
 	})

@@ -3,11 +3,14 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"kestrel.ai/jobs/twilio"
 	"kestrel.ai/supabase/db"
 )
 
@@ -39,15 +42,22 @@ func (w *messageSendWorker) Work(ctx context.Context, job *river.Job[MessageSend
 	default:
 		return finish(ctx, &w.Deps, job, nil)
 	}
+	if m.OptedOut {
+		return permanently("The receiver has asked for no more texts.")
+	}
 	if n, err := q.StartText(ctx, m.ID); err != nil || n == 0 {
 		return err
 	}
 	// From here on the process may end, but not the request: what Twilio answers must be written down.
 	asked, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
-	sent, err := w.Twilio.SendSMS(asked, m.FromNumber, m.ToNumber, m.Body)
+	sent, err := w.Twilio.SendSMS(asked, m.FromNumber, m.ToNumber, m.Body, twilio.TextStatusURL(w.Config.WebhookBase, m.Slug))
 	if err != nil {
 		f := judge(err)
+		// The code tells SQL what to learn from it: 21610 and 30034.
+		if tw := (*twilio.Error)(nil); errors.As(err, &tw) && tw.Code != 0 && f.Permanent {
+			f.Reason = fmt.Sprintf("%s (Twilio error %d)", strings.TrimSuffix(f.Reason, "."), tw.Code)
+		}
 		if f.MaybeDone {
 			f.Permanent = true
 			f.Reason = "Twilio did not confirm this text; whether it was sent can be seen there."

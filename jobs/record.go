@@ -86,7 +86,15 @@ func (r *recorder) Work(ctx context.Context, row *rivertype.JobRow, inner func(c
 	if err := q.StartJob(leased, int32(row.Attempt), args.JobID); err != nil {
 		return err
 	}
-	if err := safely(leased, inner); err != nil {
+	err = safely(leased, inner)
+	var waits *rivertype.JobSnoozeError
+	switch {
+	case errors.As(err, &waits) && ctx.Err() == nil:
+		if err := q.WaitJob(leased, args.JobID, int32(row.Attempt)); err != nil {
+			return err
+		}
+		return waits
+	case err != nil:
 		return r.failed(ctx, leased, row, args, err)
 	}
 	return q.FinishJob(leased, args.JobID, int32(row.Attempt)) // silent when the worker has said so
@@ -171,10 +179,21 @@ func mention[T recorded](ctx context.Context, d *Deps, job *river.Job[T], name s
 
 // finish commits a job's result, its record and River's completion in one transaction. fn may be nil.
 func finish[T recorded](ctx context.Context, d *Deps, job *river.Job[T], fn func(*db.Queries) error) error {
+	return finishSaying(ctx, d, job, "", fn)
+}
+
+// finishSaying is finish with a reason for staff, such as why there was nothing to do.
+func finishSaying[T recorded](ctx context.Context, d *Deps, job *river.Job[T], reason string, fn func(*db.Queries) error) error {
 	return d.DB.Tx(ctx, scope(job.Kind), func(tx pgx.Tx) error {
 		q := db.New(tx)
 		if fn != nil {
 			if err := fn(q); err != nil {
+				return err
+			}
+		}
+		// What is said here stands: completing says nothing to a job that has ended.
+		if reason != "" {
+			if err := q.EndJob(ctx, job.Args.record(), reason, int32(job.Attempt)); err != nil {
 				return err
 			}
 		}

@@ -21,8 +21,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"kestrel.ai/jobs"
+	"kestrel.ai/jobs/openai"
 	"kestrel.ai/jobs/resend"
 	"kestrel.ai/jobs/twilio"
+	"kestrel.ai/server/agent"
 	"kestrel.ai/server/sandbox"
 	"kestrel.ai/supabase"
 	"kestrel.ai/supabase/local"
@@ -105,12 +107,16 @@ func deps(ctx context.Context, appURL, vendors, supabaseURL string) (jobs.Deps, 
 	if err != nil {
 		return jobs.Deps{}, err
 	}
+	model, err := openai.New(openai.Config{APIKey: sandbox.DefaultOpenAIKey, Model: "gpt-test", BaseURL: vendors + "/v1", Timeout: 5 * time.Second, Prices: openai.Prices{Input: 1, Cached: 0.1, Output: 4}})
+	if err != nil {
+		return jobs.Deps{}, err
+	}
 	auth, err := supabase.NewAuth(supabaseURL, secretKey)
 	if err != nil {
 		return jobs.Deps{}, err
 	}
 	return jobs.Deps{
-		DB: database, Twilio: tw, Resend: mail, Auth: auth, Storage: supabase.NewStorage(supabaseURL, secretKey),
+		OpenAI: model, Reception: agent.NewReception(database, time.Now), DB: database, Twilio: tw, Resend: mail, Auth: auth, Storage: supabase.NewStorage(supabaseURL, secretKey),
 		Config: jobs.Config{WebhookBase: webhookBase, Origin: origin, AdminEmail: adminEmail, Tuning: quick},
 	}, nil
 }

@@ -55,6 +55,7 @@ type Config struct {
 
 	OpenAIRealtimeModel      string `env:"OPENAI_REALTIME_MODEL" envDefault:"gpt-realtime-2.1" doc:"Model that speaks with callers."`
 	OpenAITranscriptionModel string `env:"OPENAI_TRANSCRIPTION_MODEL" envDefault:"gpt-4o-mini-transcribe" doc:"Model that writes down what callers say."`
+	OpenAIAnalysisModel      string `env:"OPENAI_ANALYSIS_MODEL" envDefault:"gpt-5.4-mini" doc:"Model that reads transcripts and answers texts."`
 	OpenAIVoice              string `env:"OPENAI_VOICE" envDefault:"marin" doc:"Voice of receptionists that have chosen none."`
 	VoiceMaxCalls            int    `env:"VOICE_MAX_CALLS" envDefault:"1000" want:"a whole number" check:"positive" doc:"Calls that one process takes at a time; more are forwarded or sent to voicemail."`
 	JournalDir               string `env:"JOURNAL_DIR" doc:"Folder in which events of calls wait for Postgres. On a volume they survive the machine, else the process. Default: kestrel-journal in the folder for temporary files."`
@@ -73,18 +74,21 @@ type Config struct {
 
 	TrialGrace time.Duration `env:"TRIAL_GRACE" envDefault:"0s" want:"a duration such as 24h" check:"not_negative" doc:"How long after a trial's end calls are still answered, before the tenant is suspended."`
 
-	CostNumberMonth    float64 `env:"COST_NUMBER_MONTH" envDefault:"1.15" want:"US dollars, e.g. 1.15" check:"cost" doc:"US dollars a local phone number costs per month."`
-	CostTollFreeMonth  float64 `env:"COST_TOLL_FREE_MONTH" envDefault:"2.15" want:"US dollars, e.g. 2.15" check:"cost" doc:"US dollars a toll-free phone number costs per month."`
-	CostIncomingMinute float64 `env:"COST_INCOMING_MINUTE" envDefault:"0.0085" want:"US dollars, e.g. 0.0085" check:"cost" doc:"US dollars per minute of an incoming call."`
-	CostOutgoingMinute float64 `env:"COST_OUTGOING_MINUTE" envDefault:"0.014" want:"US dollars, e.g. 0.014" check:"cost" doc:"US dollars per minute of an outgoing call."`
-	PriceInputText     float64 `env:"OPENAI_PRICE_INPUT_TEXT" envDefault:"4" want:"US dollars, e.g. 4" check:"cost" doc:"US dollars per million text tokens the realtime model reads."`
-	PriceInputAudio    float64 `env:"OPENAI_PRICE_INPUT_AUDIO" envDefault:"32" want:"US dollars, e.g. 32" check:"cost" doc:"US dollars per million audio tokens it hears."`
-	PriceCachedText    float64 `env:"OPENAI_PRICE_CACHED_TEXT" envDefault:"0.4" want:"US dollars, e.g. 0.4" check:"cost" doc:"US dollars per million text tokens it has read before."`
-	PriceCachedAudio   float64 `env:"OPENAI_PRICE_CACHED_AUDIO" envDefault:"0.4" want:"US dollars, e.g. 0.4" check:"cost" doc:"US dollars per million audio tokens it has heard before."`
-	PriceOutputText    float64 `env:"OPENAI_PRICE_OUTPUT_TEXT" envDefault:"16" want:"US dollars, e.g. 16" check:"cost" doc:"US dollars per million text tokens it writes."`
-	PriceOutputAudio   float64 `env:"OPENAI_PRICE_OUTPUT_AUDIO" envDefault:"64" want:"US dollars, e.g. 64" check:"cost" doc:"US dollars per million audio tokens it speaks."`
-	PriceTranscription float64 `env:"OPENAI_PRICE_TRANSCRIPTION" envDefault:"3" want:"US dollars, e.g. 3" check:"cost" doc:"US dollars per million tokens of writing down what callers say."`
-	CostSMS            float64 `env:"COST_SMS" envDefault:"0.0075" want:"US dollars, e.g. 0.0075" check:"cost" doc:"US dollars per text message."`
+	CostNumberMonth     float64 `env:"COST_NUMBER_MONTH" envDefault:"1.15" want:"US dollars, e.g. 1.15" check:"cost" doc:"US dollars a local phone number costs per month."`
+	CostTollFreeMonth   float64 `env:"COST_TOLL_FREE_MONTH" envDefault:"2.15" want:"US dollars, e.g. 2.15" check:"cost" doc:"US dollars a toll-free phone number costs per month."`
+	CostIncomingMinute  float64 `env:"COST_INCOMING_MINUTE" envDefault:"0.0085" want:"US dollars, e.g. 0.0085" check:"cost" doc:"US dollars per minute of an incoming call."`
+	CostOutgoingMinute  float64 `env:"COST_OUTGOING_MINUTE" envDefault:"0.014" want:"US dollars, e.g. 0.014" check:"cost" doc:"US dollars per minute of an outgoing call."`
+	PriceInputText      float64 `env:"OPENAI_PRICE_INPUT_TEXT" envDefault:"4" want:"US dollars, e.g. 4" check:"cost" doc:"US dollars per million text tokens the realtime model reads."`
+	PriceInputAudio     float64 `env:"OPENAI_PRICE_INPUT_AUDIO" envDefault:"32" want:"US dollars, e.g. 32" check:"cost" doc:"US dollars per million audio tokens it hears."`
+	PriceCachedText     float64 `env:"OPENAI_PRICE_CACHED_TEXT" envDefault:"0.4" want:"US dollars, e.g. 0.4" check:"cost" doc:"US dollars per million text tokens it has read before."`
+	PriceCachedAudio    float64 `env:"OPENAI_PRICE_CACHED_AUDIO" envDefault:"0.4" want:"US dollars, e.g. 0.4" check:"cost" doc:"US dollars per million audio tokens it has heard before."`
+	PriceOutputText     float64 `env:"OPENAI_PRICE_OUTPUT_TEXT" envDefault:"16" want:"US dollars, e.g. 16" check:"cost" doc:"US dollars per million text tokens it writes."`
+	PriceOutputAudio    float64 `env:"OPENAI_PRICE_OUTPUT_AUDIO" envDefault:"64" want:"US dollars, e.g. 64" check:"cost" doc:"US dollars per million audio tokens it speaks."`
+	PriceAnalysisInput  float64 `env:"OPENAI_PRICE_ANALYSIS_INPUT" envDefault:"0.75" want:"US dollars, e.g. 0.75" check:"cost" doc:"US dollars per million tokens that OPENAI_ANALYSIS_MODEL reads."`
+	PriceAnalysisCached float64 `env:"OPENAI_PRICE_ANALYSIS_CACHED" envDefault:"0.075" want:"US dollars, e.g. 0.075" check:"cost" doc:"US dollars per million tokens it has read before."`
+	PriceAnalysisOutput float64 `env:"OPENAI_PRICE_ANALYSIS_OUTPUT" envDefault:"4.5" want:"US dollars, e.g. 4.5" check:"cost" doc:"US dollars per million tokens it writes."`
+	PriceTranscription  float64 `env:"OPENAI_PRICE_TRANSCRIPTION" envDefault:"3" want:"US dollars, e.g. 3" check:"cost" doc:"US dollars per million tokens of writing down what callers say."`
+	CostSMS             float64 `env:"COST_SMS" envDefault:"0.0075" want:"US dollars, e.g. 0.0075" check:"cost" doc:"US dollars per text message."`
 }
 
 // LoadConfig parses and validates environ for one command ("serve", "work", …). An empty variable counts as unset.

@@ -28,6 +28,7 @@ import (
 
 	"kestrel.ai/jobs"
 	"kestrel.ai/jobs/resend"
+	"kestrel.ai/server/agent"
 	"kestrel.ai/server/sandbox"
 	"kestrel.ai/supabase"
 	"kestrel.ai/supabase/local"
@@ -80,8 +81,13 @@ func workQuickly(environ map[string]string) error {
 	if err != nil {
 		return err
 	}
+	model, err := newAnalyst(cfg)
+	if err != nil {
+		return err
+	}
 	client, err := jobs.New(jobs.Deps{
 		DB: db, Twilio: phone, Resend: mail, Auth: auth, Storage: supabase.NewStorage(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal()), Log: slog.New(slog.DiscardHandler),
+		OpenAI: model, Reception: agent.NewReception(db, time.Now),
 		Config: jobs.Config{WebhookBase: cfg.BaseWebhookURL, Origin: cfg.Origin, AdminEmail: cfg.AdminEmail, Tuning: jobs.Tuning{
 			Poll: 50 * time.Millisecond, RetryBase: 50 * time.Millisecond, RetryMax: 500 * time.Millisecond, RescueEvery: 200 * time.Millisecond,
 			Settle: time.Second, Housekeep: time.Second, Reset: 500 * time.Millisecond,

@@ -27,6 +27,7 @@ const (
 	TemplateAnnouncement    = "announcement"
 	TemplatePendingReminder = "pending_reminder"
 	TemplateTenantRequest   = "tenant_request"
+	TemplateCallSummary     = "call_summary"
 	TemplateAuthRecovery    = "auth_recovery"
 	TemplateAuthMagicLink   = "auth_magic_link"
 	TemplateAuthConfirm     = "auth_confirm"
@@ -108,6 +109,8 @@ func blank(template string) Params {
 		return &PendingReminder{}
 	case TemplateTenantRequest:
 		return &TenantRequest{}
+	case TemplateCallSummary:
+		return &CallSummary{}
 	case TemplateAnnouncement:
 		return &Announcement{}
 	case TemplateMemberInvite:

@@ -112,10 +112,20 @@ func samples() map[string]Params {
 			CompanyName: "HAIEC", OwnerName: "Dana Reyes", Subject: "Maintenance on Sunday", DashboardURL: dashboard,
 			Text: "On Sunday at 3 AM calls go to your forward number for ten minutes.\n\nSee https://status.kestrel.ai for more.",
 		},
-		"auth_recovery":   AuthRecovery{auth},
-		"auth_magic_link": AuthMagicLink{auth},
-		"auth_confirm":    AuthConfirm{auth},
-		"auth_invite":     AuthInvite{auth},
+		"call_summary_booked": CallSummary{
+			Brand: Brand{BrandColor: "#f59f00"}, CompanyName: "HAIEC", Reason: "booked", CallerName: "Ann Lee", CallerPhone: "+16175550123", CallerAddress: "12 Elm St, Boston",
+			At: at("2026-03-10T14:05:00Z"), Seconds: 95, Timezone: "America/New_York", Summary: "Ann's furnace makes noise. She booked a repair for tomorrow.",
+			FollowUp: "Bring a spare igniter.", Bookings: []Booking{{at("2026-03-11T19:00:00Z"), "Furnace repair"}}, CallURL: dashboard + "/calls/1",
+		},
+		"call_summary_emergency": CallSummary{
+			CompanyName: "HAIEC", Reason: "emergency", CallerPhone: "+16175550123", At: at("2026-03-10T14:05:00Z"), Timezone: "America/New_York",
+			Messages: []string{"I smell gas.\nAddress: 12 Elm St"}, CallURL: dashboard + "/calls/1",
+		},
+		"call_summary_missed": CallSummary{CompanyName: "HAIEC", Reason: "missed", At: at("2026-03-10T14:05:00Z"), Timezone: "America/New_York", CallURL: dashboard + "/calls/1"},
+		"auth_recovery":       AuthRecovery{auth},
+		"auth_magic_link":     AuthMagicLink{auth},
+		"auth_confirm":        AuthConfirm{auth},
+		"auth_invite":         AuthInvite{auth},
 	}
 }
 

@@ -15,7 +15,8 @@ type Message struct {
 
 // SendSMS sends body from an owned number to another, both E.164. It is not repeated
 // here; after ErrOutcomeUnknown a repeat may text the recipient twice.
-func (c *Client) SendSMS(ctx context.Context, from, to, body string) (Message, error) {
+// statusURL, where given, is told of its delivery.
+func (c *Client) SendSMS(ctx context.Context, from, to, body, statusURL string) (Message, error) {
 	if !e164.MatchString(from) || !e164.MatchString(to) {
 		return Message{}, refused("Both phone numbers must be in E.164 format, such as +18573825169")
 	}
@@ -26,7 +27,11 @@ func (c *Client) SendSMS(ctx context.Context, from, to, body string) (Message, e
 	if err != nil {
 		return Message{}, err
 	}
-	sent, err := api.CreateMessage((&v2010.CreateMessageParams{}).SetFrom(from).SetTo(to).SetBody(body))
+	params := (&v2010.CreateMessageParams{}).SetFrom(from).SetTo(to).SetBody(body)
+	if statusURL != "" {
+		params.SetStatusCallback(statusURL)
+	}
+	sent, err := api.CreateMessage(params)
 	if err != nil {
 		return Message{}, fail(err, true)
 	}

@@ -126,7 +126,7 @@ func TestNumberFromSearchToRelease(t *testing.T) {
 		t.Errorf("webhooks %+v %v", changed.Webhooks, err)
 	}
 
-	sent, err := c.SendSMS(ctx, number, "+16175550123", "Kestrel test")
+	sent, err := c.SendSMS(ctx, number, "+16175550123", "Kestrel test", "")
 	if err != nil || sent.SID == "" || sent.Status == "" {
 		t.Errorf("sms %+v %v", sent, err)
 	}
@@ -388,7 +388,7 @@ func TestUnusableArguments(t *testing.T) {
 	_, buy := c.Buy(ctx, twilio.BuyParams{PhoneNumber: "857"})
 	_, _, find := c.FindByNumber(ctx, "+1857*")
 	_, fetch := c.Fetch(ctx, "../Messages/SM1")
-	_, sms := c.SendSMS(ctx, number, number, "")
+	_, sms := c.SendSMS(ctx, number, number, "", "")
 	for name, err := range map[string]error{"buy": buy, "find": find, "fetch": fetch, "release": c.Release(ctx, ""), "sms": sms} {
 		if !errors.Is(err, twilio.ErrRefused) {
 			t.Errorf("%s: %v", name, err)

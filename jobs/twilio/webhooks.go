@@ -14,6 +14,11 @@ type Webhooks struct {
 	SMS           string // an incoming message
 }
 
+// TextStatusURL is where Twilio tells what became of a text of the tenant with this slug.
+func TextStatusURL(base, slug string) string {
+	return strings.TrimRight(base, "/") + "/api/sms/status?tenant=" + url.QueryEscape(slug)
+}
+
 // WebhooksFor returns the URLs of the tenant with this slug under base (BASE_WEBHOOK_URL).
 func WebhooksFor(base, slug, fallbackURL string) Webhooks {
 	base = strings.TrimRight(base, "/")

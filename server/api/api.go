@@ -26,7 +26,7 @@ type Twilio interface {
 	Configured() bool
 	Search(context.Context, twilio.SearchQuery) ([]twilio.AvailableNumber, error)
 	FindByNumber(ctx context.Context, e164 string) (twilio.OwnedNumber, bool, error)
-	SendSMS(ctx context.Context, from, to, body string) (twilio.Message, error)
+	SendSMS(ctx context.Context, from, to, body, statusURL string) (twilio.Message, error)
 	AccountSID() string
 	Sign(rawURL string, form url.Values) string
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ type Number struct {
 	Status            string          `json:"status" enum:"unverified,not_owned,configuring,ready,releasing,released,failed"`
 	StatusReason      *string         `json:"status_reason" doc:"What to do when the status is not ready"`
 	IsPrimary         bool            `json:"is_primary"`
+	A2pStatus         string          `json:"a2p_status" enum:"unregistered,pending,registered,failed" doc:"A2P 10DLC registration: unregistered and failed US long codes send no texts; pending ones try, until a carrier refuses"`
 	FriendlyName      *string         `json:"friendly_name" doc:"At Twilio"`
 	Locality          *string         `json:"locality" example:"Boston"`
 	Region            *string         `json:"region" example:"MA"`
@@ -44,6 +46,7 @@ type OwnNumber struct {
 	PhoneNumber  string          `json:"phone_number" example:"+18573825169"`
 	Status       string          `json:"status" example:"ready"`
 	IsPrimary    bool            `json:"is_primary"`
+	A2PStatus    string          `json:"a2p_status" example:"registered" doc:"Registration for texts with the carriers"`
 	Locality     *string         `json:"locality" example:"Boston"`
 	Region       *string         `json:"region" example:"MA"`
 	Capabilities json.RawMessage `json:"capabilities" doc:"voice, sms, mms"`
@@ -68,7 +71,7 @@ Of the tenant itself, the primary one first.`
 func (a *API) listOwnNumbers(ctx context.Context, _ *struct{}) (*listOutput[OwnNumber], error) {
 	rows, err := a.query(ctx).ListNumbers(ctx, tenantOf(ctx))
 	return whole(each(rows, func(r db.ListNumbersRow) OwnNumber {
-		return OwnNumber{ID: r.ID, PhoneNumber: r.PhoneNumber, Status: r.Status, IsPrimary: r.IsPrimary, Locality: r.Locality, Region: r.Region,
+		return OwnNumber{ID: r.ID, PhoneNumber: r.PhoneNumber, Status: r.Status, IsPrimary: r.IsPrimary, A2PStatus: r.A2pStatus, Locality: r.Locality, Region: r.Region,
 			Capabilities: r.Capabilities, CreatedAt: r.CreatedAt}
 	})), err
 }
@@ -158,6 +161,34 @@ func (a *API) primaryNumber(ctx context.Context, in *NumberInput) (*numberBody, 
 			return err
 		}
 		r, err = q.FindNumber(ctx, r.ID)
+		out.Body = Number(r)
+		return err
+	})
+	return out, err
+}
+
+type patchNumberInput struct {
+	NumberInput
+	Body PatchNumber
+}
+
+// PatchNumber is what staff know of a number.
+type PatchNumber struct {
+	A2PStatus string `json:"a2p_status" enum:"unregistered,pending,registered,failed" example:"registered" doc:"As the carriers' registry has it"`
+}
+
+const patchNumberDoc doc = `Change a number
+Its registration for texts with the carriers (A2P 10DLC). Customers who cannot be texted from it are told by the owner, who
+gets an e-mail.`
+
+func (a *API) patchNumber(ctx context.Context, in *patchNumberInput) (*numberBody, error) {
+	out := &numberBody{}
+	err := a.DB.Tx(ctx, edge.FromContext(ctx).SQL(), func(tx pgx.Tx) error {
+		q := db.New(tx)
+		if n, err := q.SetA2PStatus(ctx, in.Body.A2PStatus, in.ID.UUID); err != nil || n == 0 {
+			return cmp.Or(err, error(errNoNumber))
+		}
+		r, err := findNumber(ctx, q, in.ID.UUID)
 		out.Body = Number(r)
 		return err
 	})
@@ -255,7 +286,7 @@ func (a *API) testSMS(ctx context.Context, in *testSMSInput) (*sentSMSOutput, er
 	if body == "" {
 		body = "This is a test from Kestrel: " + r.PhoneNumber + " can send text messages."
 	}
-	sent, err := a.Twilio.SendSMS(ctx, r.PhoneNumber, in.Body.To, body)
+	sent, err := a.Twilio.SendSMS(ctx, r.PhoneNumber, in.Body.To, body, "")
 	if err != nil {
 		return nil, vendorProblem(err)
 	}

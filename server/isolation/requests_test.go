@@ -128,6 +128,9 @@ var requests = map[string]func(s subject) request{
 	"attachNumber": func(s subject) request {
 		return request{path: of("id", s.tenant), body: body("phone_number", freshPhone()), mine: true}
 	},
+	"patchNumber": func(s subject) request {
+		return request{path: of("id", s.number), body: body("a2p_status", "registered"), mine: true}
+	},
 	"makeNumberPrimary": func(s subject) request { return request{path: of("id", s.second), mine: true} },
 	"repairWebhooks":    func(s subject) request { return request{path: of("id", s.number), mine: true} },
 	"checkWebhooks":     func(s subject) request { return request{path: of("id", s.number)} },
@@ -242,16 +245,20 @@ var requests = map[string]func(s subject) request{
 	"revokeTenantInvitation": func(s subject) request {
 		return request{path: map[string]string{"id": s.tenant.String(), "invitation_id": s.invitation.String()}}
 	},
-	"listKeys":         func(subject) request { return request{mine: true} },
-	"createKey":        func(subject) request { return request{body: body("name", "Fresh", "scopes", []string{"read"})} },
-	"revokeKey":        func(s subject) request { return request{path: of("key_id", s.key)} },
-	"listOwnActivity":  func(subject) request { return request{mine: true} },
-	"listCalls":        func(subject) request { return request{mine: true} },
-	"getCall":          func(s subject) request { return request{path: of("id", s.call), mine: true} },
-	"getRecording":     func(s subject) request { return request{path: of("id", s.call), prepare: recorded(s)} },
-	"getAnalytics":     func(subject) request { return request{mine: true} },
-	"listAppointments": func(subject) request { return request{mine: true} },
-	"listMessages":     func(subject) request { return request{mine: true} },
+	"listKeys":          func(subject) request { return request{mine: true} },
+	"createKey":         func(subject) request { return request{body: body("name", "Fresh", "scopes", []string{"read"})} },
+	"revokeKey":         func(s subject) request { return request{path: of("key_id", s.key)} },
+	"listOwnActivity":   func(subject) request { return request{mine: true} },
+	"listCalls":         func(subject) request { return request{mine: true} },
+	"getCall":           func(s subject) request { return request{path: of("id", s.call), mine: true} },
+	"getRecording":      func(s subject) request { return request{path: of("id", s.call), prepare: recorded(s)} },
+	"getAnalytics":      func(subject) request { return request{mine: true} },
+	"listAppointments":  func(subject) request { return request{mine: true} },
+	"listMessages":      func(subject) request { return request{mine: true} },
+	"listConversations": func(subject) request { return request{mine: true} },
+	"sendMessage": func(subject) request {
+		return request{body: body("to", "+16175551234", "body", "On our way")}
+	},
 	"listContacts":     func(subject) request { return request{mine: true} },
 	"getAgent":         func(subject) request { return request{mine: true} },
 	"putAgentDraft":    func(subject) request { return request{body: defaults()} },

@@ -72,6 +72,7 @@ var plantLater = map[string]string{
 	"tenant_imports": `insert into tenant_imports (id, tenant_id, state, bucket, object, sha256, slug, company_name, owner_email, counts, report, requested_by, job_id)
 		values ($1, $1, 'done', 'imports', $2, $2, $2, $2, $2 || '@' || $2 || '.test', jsonb_build_object('of', $2::text), jsonb_build_object('of', $2::text), $2, gen_random_uuid())`,
 	"tenant_notes": `insert into tenant_notes (tenant_id, body, author, author_label) values ($1, $2 || ' pays late', $2, $2)`,
+	"sms_opt_outs": `insert into sms_opt_outs (tenant_id, phone_number, source) select $1, phone_number, 'stop' from contacts where tenant_id = $1 and $2::text <> ''`,
 	"tenant_views": `insert into tenant_views (tenant_id, admin_user_id, admin_email, reason, expires_at, ended_at)
 		values ($1, gen_random_uuid(), 'staff@' || $2 || '.test', $2 || ' asked for help', now() + interval '1 minute', now())`,
 }

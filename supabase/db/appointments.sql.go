@@ -676,7 +676,9 @@ func (q *Queries) TellOwner(ctx context.Context, iD uuid.UUID, why string) error
 }
 
 const textToSend = `-- name: TextToSend :one
-select id, from_number, to_number, body, status from messages where id = $1 and direction = 'outbound'
+select m.id, m.from_number, m.to_number, m.body, m.status, t.slug,
+  exists (select from sms_opt_outs o where o.tenant_id = m.tenant_id and o.phone_number = m.to_number)::boolean as opted_out
+from messages m join tenants t on t.id = m.tenant_id where m.id = $1 and m.direction = 'outbound'
 `
 
 type TextToSendRow struct {
@@ -685,8 +687,11 @@ type TextToSendRow struct {
 	ToNumber   string    `json:"to_number"`
 	Body       string    `json:"body"`
 	Status     string    `json:"status"`
+	Slug       string    `json:"slug"`
+	OptedOut   bool      `json:"opted_out"`
 }
 
+// opted_out: the receiver has asked for no more texts since it was written.
 func (q *Queries) TextToSend(ctx context.Context, id uuid.UUID) (TextToSendRow, error) {
 	row := q.db.QueryRow(ctx, textToSend, id)
 	var i TextToSendRow
@@ -696,6 +701,8 @@ func (q *Queries) TextToSend(ctx context.Context, id uuid.UUID) (TextToSendRow, 
 		&i.ToNumber,
 		&i.Body,
 		&i.Status,
+		&i.Slug,
+		&i.OptedOut,
 	)
 	return i, err
 }

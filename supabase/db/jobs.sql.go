@@ -76,9 +76,10 @@ func (q *Queries) FailJob(ctx context.Context, arg FailJobParams) error {
 }
 
 const finishJob = `-- name: FinishJob :exec
-select private.job_step($1::uuid, 'done', 'done', null, $2::int)
+select private.job_step($1::uuid, 'done', 'done', null, $2::int) where exists (select from jobs where jobs.id = $1::uuid and state <> 'done')
 `
 
+// What the worker itself has said at the end stands.
 func (q *Queries) FinishJob(ctx context.Context, iD uuid.UUID, attempt int32) error {
 	_, err := q.db.Exec(ctx, finishJob, iD, attempt)
 	return err
@@ -124,5 +125,15 @@ select private.job_step($1::uuid, 'running', $2::text, null, $3::int)
 
 func (q *Queries) StepJob(ctx context.Context, iD uuid.UUID, step string, attempt int32) error {
 	_, err := q.db.Exec(ctx, stepJob, iD, step, attempt)
+	return err
+}
+
+const waitJob = `-- name: WaitJob :exec
+select private.job_step($1::uuid, 'queued', 'waiting', null, $2::int)
+`
+
+// It waits for something else, which is no failure.
+func (q *Queries) WaitJob(ctx context.Context, iD uuid.UUID, attempt int32) error {
+	_, err := q.db.Exec(ctx, waitJob, iD, attempt)
 	return err
 }

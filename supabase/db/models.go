@@ -390,6 +390,8 @@ type CallLog struct {
 	QualityScore *int16 `json:"quality_score"`
 	// When the transcript was analysed.
 	AnalysedAt *time.Time `json:"analysed_at"`
+	// When the owner was told of it.
+	NotifiedAt *time.Time `json:"notified_at"`
 }
 
 // Messages that callers left with the receptionist.
@@ -616,6 +618,12 @@ type Message struct {
 	UsageID *uuid.UUID `json:"usage_id"`
 	// stop, start or help where the text is such a request; Twilio has answered it.
 	OptOutType *string `json:"opt_out_type"`
+	// The customer's number: sender or receiver. Follows from the others.
+	Party *string `json:"party"`
+	// The text that this one answers; at most one answer each.
+	ReplyTo *uuid.UUID `json:"reply_to"`
+	// Who wrote it: agent, person:…, key:…; empty for confirmations.
+	SentBy string `json:"sent_by"`
 }
 
 // Intents to buy one number. The row is committed before anything is bought, so that a crash can never buy twice or lose a number.
@@ -714,6 +722,8 @@ type PhoneNumber struct {
 	CreatedAt time.Time `json:"created_at"`
 	// When the row was last edited.
 	UpdatedAt time.Time `json:"updated_at"`
+	// A2P 10DLC registration of a US long code: unregistered and failed ones send no texts; pending ones try, until a carrier refuses.
+	A2pStatus string `json:"a2p_status"`
 }
 
 // What customers can buy. Edit prices here; a tenant's running term keeps the price it was sold at.
@@ -825,6 +835,12 @@ type PrivateReconcileMark struct {
 	At   time.Time `json:"at"`
 }
 
+// Recordings that are to go at Twilio. A row is dropped once Twilio has none such.
+type PrivateRecordingDeletion struct {
+	RecordingSid string    `json:"recording_sid"`
+	AskedAt      time.Time `json:"asked_at"`
+}
+
 // Names no customer may take: our hosts, infrastructure, impersonation. The same list as subdomain/reserved.txt.
 type PrivateReservedSlug struct {
 	Slug string `json:"slug"`
@@ -835,6 +851,16 @@ type PrivateStreamUse struct {
 	CallSid string    `json:"call_sid"`
 	Leg     int32     `json:"leg"`
 	At      time.Time `json:"at"`
+}
+
+// Tools used while a text is being answered, each written down before it runs: who takes over after a crash goes on from there. Gone once it is answered.
+type PrivateTextStep struct {
+	MessageID uuid.UUID `json:"message_id"`
+	Position  int32     `json:"position"`
+	CallID    string    `json:"call_id"`
+	Name      string    `json:"name"`
+	Arguments string    `json:"arguments"`
+	Output    *string   `json:"output"`
 }
 
 // Single-use tickets for websockets and downloads, which cannot carry a Bearer.
@@ -905,6 +931,18 @@ type RiverRiverQueue struct {
 	Metadata  json.RawMessage `json:"metadata"`
 	PausedAt  *time.Time      `json:"paused_at"`
 	UpdatedAt time.Time       `json:"updated_at"`
+}
+
+// Who asked for no more texts from the business: none is sent until they text START. Kept when a caller is erased.
+type SmsOptOut struct {
+	// From whom.
+	TenantID uuid.UUID `json:"tenant_id"`
+	// Whose number, E.164.
+	PhoneNumber string `json:"phone_number"`
+	// stop: they texted so; carrier: Twilio refused to send (21610).
+	Source string `json:"source"`
+	// Since when.
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // Customer companies. Insert, edit and delete here as freely as in the app: triggers keep every rule, send the same e-mails and only mark rows deleted.

@@ -34,7 +34,7 @@ func (q *Queries) ClearPrimary(ctx context.Context, tenantID uuid.UUID, iD uuid.
 }
 
 const findNumber = `-- name: FindNumber :one
-select id, tenant_id, phone_number, status, status_reason, is_primary, friendly_name, locality, region, capabilities, monthly_cost_cents,
+select id, tenant_id, phone_number, status, status_reason, is_primary, a2p_status, friendly_name, locality, region, capabilities, monthly_cost_cents,
   webhooks, webhooks_checked_at, webhooks_drifted_at, purchased_at, created_at, updated_at
 from phone_numbers where id = $1 and released_at is null
 `
@@ -46,6 +46,7 @@ type FindNumberRow struct {
 	Status            string          `json:"status"`
 	StatusReason      *string         `json:"status_reason"`
 	IsPrimary         bool            `json:"is_primary"`
+	A2pStatus         string          `json:"a2p_status"`
 	FriendlyName      *string         `json:"friendly_name"`
 	Locality          *string         `json:"locality"`
 	Region            *string         `json:"region"`
@@ -69,6 +70,7 @@ func (q *Queries) FindNumber(ctx context.Context, id uuid.UUID) (FindNumberRow, 
 		&i.Status,
 		&i.StatusReason,
 		&i.IsPrimary,
+		&i.A2pStatus,
 		&i.FriendlyName,
 		&i.Locality,
 		&i.Region,
@@ -85,7 +87,7 @@ func (q *Queries) FindNumber(ctx context.Context, id uuid.UUID) (FindNumberRow, 
 }
 
 const findNumberByE164 = `-- name: FindNumberByE164 :one
-select n.id, n.tenant_id, n.phone_number, n.status, n.status_reason, n.is_primary, n.friendly_name, n.locality, n.region, n.capabilities, n.monthly_cost_cents,
+select n.id, n.tenant_id, n.phone_number, n.status, n.status_reason, n.is_primary, n.a2p_status, n.friendly_name, n.locality, n.region, n.capabilities, n.monthly_cost_cents,
   n.webhooks, n.webhooks_checked_at, n.webhooks_drifted_at, n.purchased_at, n.created_at, n.updated_at
 from phone_numbers n where n.phone_number = $1 and n.released_at is null
 `
@@ -97,6 +99,7 @@ type FindNumberByE164Row struct {
 	Status            string          `json:"status"`
 	StatusReason      *string         `json:"status_reason"`
 	IsPrimary         bool            `json:"is_primary"`
+	A2pStatus         string          `json:"a2p_status"`
 	FriendlyName      *string         `json:"friendly_name"`
 	Locality          *string         `json:"locality"`
 	Region            *string         `json:"region"`
@@ -120,6 +123,7 @@ func (q *Queries) FindNumberByE164(ctx context.Context, phoneNumber string) (Fin
 		&i.Status,
 		&i.StatusReason,
 		&i.IsPrimary,
+		&i.A2pStatus,
 		&i.FriendlyName,
 		&i.Locality,
 		&i.Region,
@@ -137,7 +141,7 @@ func (q *Queries) FindNumberByE164(ctx context.Context, phoneNumber string) (Fin
 
 const listNumbers = `-- name: ListNumbers :many
 
-select id, tenant_id, phone_number, status, status_reason, is_primary, friendly_name, locality, region, capabilities, monthly_cost_cents,
+select id, tenant_id, phone_number, status, status_reason, is_primary, a2p_status, friendly_name, locality, region, capabilities, monthly_cost_cents,
   webhooks, webhooks_checked_at, webhooks_drifted_at, purchased_at, created_at, updated_at
 from phone_numbers where tenant_id = $1 and released_at is null order by is_primary desc, id
 `
@@ -149,6 +153,7 @@ type ListNumbersRow struct {
 	Status            string          `json:"status"`
 	StatusReason      *string         `json:"status_reason"`
 	IsPrimary         bool            `json:"is_primary"`
+	A2pStatus         string          `json:"a2p_status"`
 	FriendlyName      *string         `json:"friendly_name"`
 	Locality          *string         `json:"locality"`
 	Region            *string         `json:"region"`
@@ -179,6 +184,7 @@ func (q *Queries) ListNumbers(ctx context.Context, tenantID uuid.UUID) ([]ListNu
 			&i.Status,
 			&i.StatusReason,
 			&i.IsPrimary,
+			&i.A2pStatus,
 			&i.FriendlyName,
 			&i.Locality,
 			&i.Region,
@@ -272,6 +278,18 @@ func (q *Queries) RequestWebhooks(ctx context.Context, id uuid.UUID) (uuid.UUID,
 	var column_1 uuid.UUID
 	err := row.Scan(&column_1)
 	return column_1, err
+}
+
+const setA2PStatus = `-- name: SetA2PStatus :execrows
+update phone_numbers set a2p_status = $1 where id = $2 and released_at is null
+`
+
+func (q *Queries) SetA2PStatus(ctx context.Context, a2pStatus string, iD uuid.UUID) (int64, error) {
+	result, err := q.db.Exec(ctx, setA2PStatus, a2pStatus, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const setPrimary = `-- name: SetPrimary :execrows

@@ -196,8 +196,60 @@ func (q *Queries) ListContacts(ctx context.Context, arg ListContactsParams) ([]L
 	return items, nil
 }
 
+const listConversations = `-- name: ListConversations :many
+select m.id, m.party::text as number, m.contact_id, coalesce(c.name, '')::text as name, m.direction, m.body, m.status, m.created_at,
+  exists (select from sms_opt_outs o where o.tenant_id = m.tenant_id and o.phone_number = m.party)::boolean as opted_out
+from messages m left join contacts c on c.tenant_id = m.tenant_id and c.id = m.contact_id
+where m.tenant_id = $1 and m.id < $2
+  and not exists (select from messages l where l.tenant_id = m.tenant_id and l.party = m.party and l.id > m.id)
+order by m.id desc limit $3
+`
+
+type ListConversationsRow struct {
+	ID        uuid.UUID  `json:"id"`
+	Number    string     `json:"number"`
+	ContactID *uuid.UUID `json:"contact_id"`
+	Name      string     `json:"name"`
+	Direction string     `json:"direction"`
+	Body      string     `json:"body"`
+	Status    string     `json:"status"`
+	CreatedAt time.Time  `json:"created_at"`
+	OptedOut  bool       `json:"opted_out"`
+}
+
+// The latest message with each customer.
+func (q *Queries) ListConversations(ctx context.Context, tenantID uuid.UUID, before uuid.UUID, maxRows int32) ([]ListConversationsRow, error) {
+	rows, err := q.db.Query(ctx, listConversations, tenantID, before, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListConversationsRow{}
+	for rows.Next() {
+		var i ListConversationsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Number,
+			&i.ContactID,
+			&i.Name,
+			&i.Direction,
+			&i.Body,
+			&i.Status,
+			&i.CreatedAt,
+			&i.OptedOut,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listMessages = `-- name: ListMessages :many
-select id, direction, from_number, to_number, body, status, error, contact_id, created_at
+select id, direction, from_number, to_number, body, status, error, contact_id, created_at, sent_by, reply_to
 from messages where tenant_id = $1 and id < $2 order by id desc limit $3
 `
 
@@ -211,6 +263,8 @@ type ListMessagesRow struct {
 	Error      *string    `json:"error"`
 	ContactID  *uuid.UUID `json:"contact_id"`
 	CreatedAt  time.Time  `json:"created_at"`
+	SentBy     string     `json:"sent_by"`
+	ReplyTo    *uuid.UUID `json:"reply_to"`
 }
 
 func (q *Queries) ListMessages(ctx context.Context, tenantID uuid.UUID, before uuid.UUID, maxRows int32) ([]ListMessagesRow, error) {
@@ -232,6 +286,136 @@ func (q *Queries) ListMessages(ctx context.Context, tenantID uuid.UUID, before u
 			&i.Error,
 			&i.ContactID,
 			&i.CreatedAt,
+			&i.SentBy,
+			&i.ReplyTo,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listMessagesOf = `-- name: ListMessagesOf :many
+select id, direction, from_number, to_number, body, status, error, contact_id, created_at, sent_by, reply_to
+from messages where tenant_id = $1 and contact_id = $2::uuid and id < $3 order by id desc limit $4
+`
+
+type ListMessagesOfParams struct {
+	TenantID  uuid.UUID `json:"tenant_id"`
+	ContactID uuid.UUID `json:"contact_id"`
+	Before    uuid.UUID `json:"before"`
+	MaxRows   int32     `json:"max_rows"`
+}
+
+type ListMessagesOfRow struct {
+	ID         uuid.UUID  `json:"id"`
+	Direction  string     `json:"direction"`
+	FromNumber string     `json:"from_number"`
+	ToNumber   string     `json:"to_number"`
+	Body       string     `json:"body"`
+	Status     string     `json:"status"`
+	Error      *string    `json:"error"`
+	ContactID  *uuid.UUID `json:"contact_id"`
+	CreatedAt  time.Time  `json:"created_at"`
+	SentBy     string     `json:"sent_by"`
+	ReplyTo    *uuid.UUID `json:"reply_to"`
+}
+
+// A contact's, by their number and by what names them.
+func (q *Queries) ListMessagesOf(ctx context.Context, arg ListMessagesOfParams) ([]ListMessagesOfRow, error) {
+	rows, err := q.db.Query(ctx, listMessagesOf,
+		arg.TenantID,
+		arg.ContactID,
+		arg.Before,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListMessagesOfRow{}
+	for rows.Next() {
+		var i ListMessagesOfRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Direction,
+			&i.FromNumber,
+			&i.ToNumber,
+			&i.Body,
+			&i.Status,
+			&i.Error,
+			&i.ContactID,
+			&i.CreatedAt,
+			&i.SentBy,
+			&i.ReplyTo,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listMessagesWith = `-- name: ListMessagesWith :many
+select id, direction, from_number, to_number, body, status, error, contact_id, created_at, sent_by, reply_to
+from messages where tenant_id = $1 and party = $2::text and id < $3 order by id desc limit $4
+`
+
+type ListMessagesWithParams struct {
+	TenantID uuid.UUID `json:"tenant_id"`
+	Party    string    `json:"party"`
+	Before   uuid.UUID `json:"before"`
+	MaxRows  int32     `json:"max_rows"`
+}
+
+type ListMessagesWithRow struct {
+	ID         uuid.UUID  `json:"id"`
+	Direction  string     `json:"direction"`
+	FromNumber string     `json:"from_number"`
+	ToNumber   string     `json:"to_number"`
+	Body       string     `json:"body"`
+	Status     string     `json:"status"`
+	Error      *string    `json:"error"`
+	ContactID  *uuid.UUID `json:"contact_id"`
+	CreatedAt  time.Time  `json:"created_at"`
+	SentBy     string     `json:"sent_by"`
+	ReplyTo    *uuid.UUID `json:"reply_to"`
+}
+
+// One conversation, by the customer's number.
+func (q *Queries) ListMessagesWith(ctx context.Context, arg ListMessagesWithParams) ([]ListMessagesWithRow, error) {
+	rows, err := q.db.Query(ctx, listMessagesWith,
+		arg.TenantID,
+		arg.Party,
+		arg.Before,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListMessagesWithRow{}
+	for rows.Next() {
+		var i ListMessagesWithRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Direction,
+			&i.FromNumber,
+			&i.ToNumber,
+			&i.Body,
+			&i.Status,
+			&i.Error,
+			&i.ContactID,
+			&i.CreatedAt,
+			&i.SentBy,
+			&i.ReplyTo,
 		); err != nil {
 			return nil, err
 		}
@@ -290,4 +474,48 @@ func (q *Queries) ListUsage(ctx context.Context, tenantID uuid.UUID) ([]ListUsag
 		return nil, err
 	}
 	return items, nil
+}
+
+const sendText = `-- name: SendText :one
+select m.id, m.tenant_id, m.phone_number_id, m.contact_id, m.direction, m.from_number, m.to_number, m.body, m.status, m.provider_sid, m.error, m.created_at, m.updated_at, m.segments, m.cost_micros, m.usage_id, m.opt_out_type, m.party, m.reply_to, m.sent_by from private.send_text($1::uuid, $2::text, $3::text, $4::timestamptz) m
+`
+
+type SendTextParams struct {
+	TenantID uuid.UUID `json:"tenant_id"`
+	ToNumber string    `json:"to_number"`
+	Body     string    `json:"body"`
+	At       time.Time `json:"at"`
+}
+
+func (q *Queries) SendText(ctx context.Context, arg SendTextParams) (Message, error) {
+	row := q.db.QueryRow(ctx, sendText,
+		arg.TenantID,
+		arg.ToNumber,
+		arg.Body,
+		arg.At,
+	)
+	var i Message
+	err := row.Scan(
+		&i.ID,
+		&i.TenantID,
+		&i.PhoneNumberID,
+		&i.ContactID,
+		&i.Direction,
+		&i.FromNumber,
+		&i.ToNumber,
+		&i.Body,
+		&i.Status,
+		&i.ProviderSid,
+		&i.Error,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.Segments,
+		&i.CostMicros,
+		&i.UsageID,
+		&i.OptOutType,
+		&i.Party,
+		&i.ReplyTo,
+		&i.SentBy,
+	)
+	return i, err
 }

@@ -126,10 +126,13 @@ begin
   v_bookings := array(select id from public.appointments where tenant_id = p_tenant and (contact_id = p_contact or call_id = any (v_calls) or customer_phone = c.phone_number));
   v_messages := array(select id from public.messages where tenant_id = p_tenant and (contact_id = p_contact or c.phone_number in (from_number, to_number)));
   delete from public.call_turns where tenant_id = p_tenant and call_id = any (v_calls);
+  perform private.forget_recordings(v_calls);
   -- The call itself stays, and counts: without its caller. Nothing that the counter watches is touched.
   update public.call_logs set contact_id = null, from_number = nullif(from_number, c.phone_number), to_number = nullif(to_number, c.phone_number),
     outcome = null, summary = null, sentiment = null, intent = null, caller_name = null, callback_number = null, caller_address = null, follow_up = null,
-    recording_path = null, voicemail_path = null where id = any (v_calls);
+    recording_path = null, voicemail_path = null, recording_sid = null, voicemail_sid = null where id = any (v_calls);
+  update public.email_log set params = '{}', subject = null, html = null, text = null where tenant_id = p_tenant
+    and (dedupe_key = any (select 'call:' || v from pg_catalog.unnest(v_calls) v) or template in ('call_summary', 'announcement') and pg_catalog.strpos(params::text, c.phone_number) > 0);
   update public.appointments set contact_id = null, customer_name = '', customer_phone = null, address = '', notes = '', service = '', idempotency_key = null
   where id = any (v_bookings);
   delete from public.messages where id = any (v_messages);

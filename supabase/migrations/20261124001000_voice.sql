@@ -123,7 +123,7 @@ begin
   end if;
   if c.is_test then return; end if;
   foreach v_kind in array array['call_analyze', 'call_notify'] loop
-    if (c.answered_at is not null or c.voicemail_sid is not null) and not exists (select from public.jobs where subject_id = c.id and kind = v_kind) then
+    if (c.answered_at is not null or c.voicemail_sid is not null or v_kind = 'call_notify' and not c.is_blocked) and not exists (select from public.jobs where subject_id = c.id and kind = v_kind) then
       perform private.enqueue(v_kind, c.tenant_id, c.id);
     end if;
   end loop;

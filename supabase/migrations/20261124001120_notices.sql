@@ -104,13 +104,12 @@ declare v_id uuid := private.uuid_v7();
 begin
   insert into public.messages (id, tenant_id, phone_number_id, contact_id, direction, from_number, to_number, body)
   select v_id, p_tenant, n.id, p_contact, 'outbound', n.phone_number, p_to, p_body from public.phone_numbers n
-  where n.tenant_id = p_tenant and n.status = 'ready' and n.released_at is null and coalesce((n.capabilities ->> 'sms')::boolean, true)
-  order by n.is_primary desc, n.id limit 1;
+  where n.id = private.text_sender(p_tenant) and private.text_problem(p_tenant, p_to) is null;
   if not found then return null; end if;
   perform private.enqueue('message_send', p_tenant, v_id);
   return v_id;
 end $$;
-comment on function private.queue_text(uuid, text, text, uuid) is 'Puts a text in the outbox, from the tenant''s first number that can send; null where none can.';
+comment on function private.queue_text(uuid, text, text, uuid) is 'Puts a text in the outbox, from the tenant''s first number that can send; null where none can, or the receiver wants none.';
 
 create function private.take_message(p_tenant uuid, p jsonb) returns uuid
 language plpgsql security definer set search_path = '' as $$

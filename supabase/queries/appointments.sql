@@ -55,7 +55,10 @@ select private.end_notice(@id::uuid, @state::text, sqlc.narg('message_id')::uuid
 select private.tell_owner(@id::uuid, @why::text);
 
 -- name: TextToSend :one
-select id, from_number, to_number, body, status from messages where id = @id and direction = 'outbound';
+-- opted_out: the receiver has asked for no more texts since it was written.
+select m.id, m.from_number, m.to_number, m.body, m.status, t.slug,
+  exists (select from sms_opt_outs o where o.tenant_id = m.tenant_id and o.phone_number = m.to_number)::boolean as opted_out
+from messages m join tenants t on t.id = m.tenant_id where m.id = @id and m.direction = 'outbound';
 
 -- name: StartText :execrows
 -- Committed before the call: whoever finds it so afterwards knows that it may have been sent.

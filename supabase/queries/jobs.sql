@@ -14,7 +14,8 @@ select private.job_step(@id::uuid, 'running', @step::text, null, @attempt::int);
 select private.job_step(j.id, 'queued', j.step, @reason::text, @attempt::int) from jobs j where j.id = @id;
 
 -- name: FinishJob :exec
-select private.job_step(@id::uuid, 'done', 'done', null, @attempt::int);
+-- What the worker itself has said at the end stands.
+select private.job_step(@id::uuid, 'done', 'done', null, @attempt::int) where exists (select from jobs where jobs.id = @id::uuid and state <> 'done');
 
 -- name: FailJob :exec
 select private.fail_job(@id::uuid, @reason::text, @attempt::int, sqlc.narg('unknown')::boolean);
@@ -30,3 +31,7 @@ delete from private.tickets where expires_at < @at::timestamptz;
 
 -- name: DeleteOldIdempotencyKeys :execrows
 delete from private.idempotency_keys where created_at < @before::timestamptz;
+
+-- name: WaitJob :exec
+-- It waits for something else, which is no failure.
+select private.job_step(@id::uuid, 'queued', 'waiting', null, @attempt::int);

@@ -8,8 +8,30 @@ where tenant_id = @tenant_id and (starts_at, id) < (@before_at::timestamptz, @be
 order by starts_at desc, id desc limit @max_rows;
 
 -- name: ListMessages :many
-select id, direction, from_number, to_number, body, status, error, contact_id, created_at
+select id, direction, from_number, to_number, body, status, error, contact_id, created_at, sent_by, reply_to
 from messages where tenant_id = @tenant_id and id < @before order by id desc limit @max_rows;
+
+-- name: ListMessagesWith :many
+-- One conversation, by the customer's number.
+select id, direction, from_number, to_number, body, status, error, contact_id, created_at, sent_by, reply_to
+from messages where tenant_id = @tenant_id and party = @party::text and id < @before order by id desc limit @max_rows;
+
+-- name: ListMessagesOf :many
+-- A contact's, by their number and by what names them.
+select id, direction, from_number, to_number, body, status, error, contact_id, created_at, sent_by, reply_to
+from messages where tenant_id = @tenant_id and contact_id = @contact_id::uuid and id < @before order by id desc limit @max_rows;
+
+-- name: ListConversations :many
+-- The latest message with each customer.
+select m.id, m.party::text as number, m.contact_id, coalesce(c.name, '')::text as name, m.direction, m.body, m.status, m.created_at,
+  exists (select from sms_opt_outs o where o.tenant_id = m.tenant_id and o.phone_number = m.party)::boolean as opted_out
+from messages m left join contacts c on c.tenant_id = m.tenant_id and c.id = m.contact_id
+where m.tenant_id = @tenant_id and m.id < @before
+  and not exists (select from messages l where l.tenant_id = m.tenant_id and l.party = m.party and l.id > m.id)
+order by m.id desc limit @max_rows;
+
+-- name: SendText :one
+select m.* from private.send_text(@tenant_id::uuid, @to_number::text, @body::text, @at::timestamptz) m;
 
 -- name: ListContacts :many
 select id, phone_number, name, email, address, notes, is_blocked, created_at, updated_at

@@ -49,7 +49,7 @@ var writable = map[string]map[string]map[string]string{
 		"platform_admins":   {"insert": "email granted_by", "delete": "*"},
 		"tenant_notes":      {"insert": "tenant_id body author_label", "update": "body", "delete": "*"},
 		"tenant_views":      {"update": "ended_at"},
-		"phone_numbers":     {"insert": "tenant_id phone_number", "update": "is_primary status status_reason"},
+		"phone_numbers":     {"insert": "tenant_id phone_number", "update": "is_primary status status_reason a2p_status"},
 		"number_purchases":  {"insert": "tenant_id phone_number area_code friendly_name activate requested_by"},
 		"usage_adjustments": {"insert": "tenant_id usage_id calls reason actor"},
 		"contacts":          contacts,
