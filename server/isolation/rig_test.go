@@ -51,8 +51,8 @@ with u as (select id from tenant_usage where tenant_id = $1),
   n as (insert into appointment_notices (tenant_id, appointment_id, change) select $1, a.id, 'booked' from a),
   k as (insert into call_messages (tenant_id, contact_id, caller_name, caller_phone, body, idempotency_key) select $1, c.id, $2 || ' caller', $3 || '001', $2 || ' message', $2 from c),
   f as (insert into calendar_feeds (tenant_id, name, prefix, created_by) values ($1, $2 || ' calendar', $2, 'owner@' || $2 || '.test')),
-  m as (insert into messages (tenant_id, phone_number_id, contact_id, direction, from_number, to_number, body, provider_sid, error)
-        select $1, $4, c.id, 'inbound', $3 || '001', $3 || '000', $2 || ' text', 'SM' || $2, $2 || ' error' from c),
+  m as (insert into messages (tenant_id, phone_number_id, contact_id, direction, from_number, to_number, body, provider_sid, error, sent_by)
+        select $1, $4, c.id, 'inbound', $3 || '001', $3 || '000', $2 || ' text', 'SM' || $2, $2 || ' error', $2 from c),
   v as (insert into agent_versions (tenant_id, version, state, settings) values ($1, 2, 'published', jsonb_build_object('greeting', $2)), ($1, 3, 'draft', jsonb_build_object('greeting', $2))),
   p as (insert into number_purchases (tenant_id, phone_number, friendly_name, state, reason, refused, provider_sid, requested_by, finished_at)
         values ($1, $3 || '009', $2 || ' line', 'failed', $2 || ' reason', array[$3 || '008'], 'PN' || $2, 'owner@' || $2 || '.test', now())),
