@@ -10,8 +10,9 @@ import (
 	"github.com/google/uuid"
 
 	"kestrel.ai/jobs"
+	"kestrel.ai/jobs/twilio"
 	"kestrel.ai/server/sandbox"
-	ring "kestrel.ai/server/sandbox/caller"
+	phone "kestrel.ai/server/sandbox/caller"
 )
 
 const (
@@ -105,7 +106,7 @@ func TestWhatIsNotRead(t *testing.T) {
 	w := newWorld(t)
 	tenant := w.haiec()
 	w.settings(tenant, `{"notify": {"when": ["every_call"]}}`)
-	silent, broken := w.call(tenant), w.call(tenant, "Do you repair boilers?", "We do.")
+	silent, broken := w.call(tenant), w.call(tenant, "What time do you open tomorrow?", "We open at eight. Is there anything else I can do for you?", "No, thank you, goodbye.", "Goodbye.")
 	w.fault(sandbox.Fault{Service: "openai", Match: "POST /v1/responses", Status: 429, Count: 2})
 	w.fault(sandbox.Fault{Service: "openai", Match: "POST /v1/responses", Status: 500, Count: 1})
 	w.close(silent)
@@ -203,14 +204,17 @@ func (w *world) record() string {
 	w.t.Helper()
 	twiml := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "text/xml")
-		_, _ = rw.Write([]byte(`<Response><Record maxLength="5" playBeep="false"/></Response>`))
+		_, _ = rw.Write([]byte(`<Response><Pause length="1"/><Say>Hello</Say><Pause length="60"/></Response>`))
 	}))
 	w.t.Cleanup(twiml.Close)
 	number := "+18573820000"
 	_, err := w.sandbox.AddNumber(sandbox.Number{PhoneNumber: number, VoiceURL: twiml.URL})
 	must(w.t, err)
-	call := ring.Ring(w.t, w.vendors, number, annsNumber)
+	call := phone.Ring(w.t, w.vendors, number, annsNumber)
 	call.Until("the answer", func(c sandbox.Call) bool { return c.AnswerAt != nil })
+	tw, err := twilio.New(twilio.Config{AccountSID: sandbox.DefaultAccountSID, AuthToken: sandbox.DefaultAuthToken, BaseURL: w.vendors})
+	must(w.t, err)
+	must(w.t, tw.StartRecording(w.t.Context(), call.SID, twiml.URL))
 	call.Says("Please fix my boiler")
 	call.HangsUp()
 	w.until("the recording", func() bool { r := w.sandbox.Recordings(); return len(r) == 1 && r[0].Status == "completed" })

@@ -165,7 +165,7 @@ func tables(t *testing.T, w *apitest.World) map[string]string {
 
 // ordinary are text columns that say nothing of a tenant: states, kinds, and the like.
 var ordinary = map[string]bool{
-	"appointment_notices.change": true, "tenant_imports.bucket": true,
+	"appointment_notices.change": true, "a2p_status": true, "sms_opt_outs.source": true, "tenant_imports.bucket": true,
 	"status": true, "ended_how": true, "call_logs.route": true, "call_logs.end_reason": true, "messages.opt_out_type": true, "subscription_status": true, "state": true, "direction": true, "kind": true, "step": true, "role": true,
 	"plan_tier": true, "from_tier": true, "timezone": true, "brand_color": true, "template": true, "prefix": true, "scopes": true, "speaker": true, "area_code": true, "suspension": true, "bulk_items.outcome": true}
 
