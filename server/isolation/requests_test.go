@@ -257,7 +257,7 @@ var requests = map[string]func(s subject) request{
 	"listMessages":      func(subject) request { return request{mine: true} },
 	"listConversations": func(subject) request { return request{mine: true} },
 	"sendMessage": func(subject) request {
-		return request{body: body("to", "+16175551234", "body", "On our way"), mine: true}
+		return request{body: body("to", "+16175551234", "body", "On our way")}
 	},
 	"listContacts":     func(subject) request { return request{mine: true} },
 	"getAgent":         func(subject) request { return request{mine: true} },
