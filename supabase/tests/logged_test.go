@@ -20,6 +20,7 @@ var notLogged = map[string]struct{ verbs, why string }{
 	"call_logs":           {"delete,update", "calls come from the network by the thousand"},
 	"call_turns":          {"delete,update", "so do their words"},
 	"messages":            {"delete,update", "and texts"},
+	"sms_opt_outs":        {"", "follows from texts, which are kept"},
 	"tenant_usage":        {"delete,update", "a period begins by the clock"},
 	"email_log":           {"insert", "the outbox records itself; sending again is logged"},
 	"jobs":                {"update", "the queue records itself; trying again is logged, and what River's pages do"},
