@@ -26,6 +26,7 @@ var notLogged = map[string]struct{ verbs, why string }{
 	"jobs":                {"update", "the queue records itself; trying again is logged, and what River's pages do"},
 	"number_purchases":    {"insert,update", "never deleted but by the purge, which blanks the log"},
 	"tenant_exports":      {"insert", "who asked for it; the rest is the job's"},
+	"tenant_imports":      {"insert", "the same"},
 	"calendar_feeds":      {"insert,update", "ended, never deleted"},
 }
 
