@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -24,7 +25,7 @@ func Merge(base Settings, patch map[string]any) (Settings, []FieldError) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&s); err != nil {
-		if wrong, ok := err.(*json.UnmarshalTypeError); ok {
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return base, []FieldError{{wrong.Field, "is of another kind"}}
 		}
 		if _, name, unknown := strings.Cut(err.Error(), "unknown field "); unknown {
