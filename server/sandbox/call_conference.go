@@ -56,7 +56,7 @@ func (c *seat) frame(in []byte) []byte {
 }
 
 // enter takes a seat in the room of that name, opening it if need be. It returns false when the room is full.
-func (s *Sandbox) enter(name string, noun element) (*seat, bool) {
+func (s *Sandbox) enter(name string, noun element, speed float64) (*seat, bool) {
 	s.mu.Lock()
 	r := s.rooms[name]
 	if r == nil {
@@ -71,7 +71,7 @@ func (s *Sandbox) enter(name string, noun element) (*seat, bool) {
 	}
 	c := &seat{room: r, muted: noun.attr("muted", "") == "true", done: make(chan struct{}), from: map[*seat]*audioQueue{}}
 	for _, other := range r.seats {
-		c.from[other], other.from[c] = &audioQueue{}, &audioQueue{}
+		c.from[other], other.from[c] = newAudioQueue(speed), newAudioQueue(speed)
 	}
 	r.seats = append(r.seats, c)
 	if noun.attr("startConferenceOnEnter", "true") == "true" {
@@ -111,7 +111,7 @@ func (l *leg) conference(ctx context.Context, v, noun element) (*document, *Call
 		return nil, &CallError{Code: 13250, Message: "Dial->Conference: a room needs a name"}
 	}
 	began := l.atMS()
-	c, ok := l.s.enter(noun.Text, noun)
+	c, ok := l.s.enter(noun.Text, noun, l.speed)
 	if !ok {
 		return nil, &CallError{Code: 13253, Message: "Dial->Conference: the room is full"}
 	}

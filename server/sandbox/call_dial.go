@@ -111,7 +111,7 @@ func (l *leg) dialOne(ctx context.Context, v, n element, limit time.Duration) (*
 		child.report.url = l.absolute(child.report.url)
 	}
 	d := &dialled{leg: child, asked: make(chan struct{})}
-	d.near, d.far = newBridge()
+	d.near, d.far = newBridge(l.speed)
 	if u := n.attr("url", ""); u != "" {
 		d.whisper = &document{purpose: "whisper", url: l.absolute(u), method: n.attr("method", "")}
 	}
@@ -247,8 +247,8 @@ type bridgeEnd struct {
 	them *audioQueue
 }
 
-func newBridge() (near, far *bridgeEnd) {
-	a, b, done, once := &audioQueue{}, &audioQueue{}, make(chan struct{}), &sync.Once{}
+func newBridge(speed float64) (near, far *bridgeEnd) {
+	a, b, done, once := newAudioQueue(speed), newAudioQueue(speed), make(chan struct{}), &sync.Once{}
 	return &bridgeEnd{done: done, once: once, mine: a, them: b}, &bridgeEnd{done: done, once: once, mine: b, them: a}
 }
 
@@ -273,15 +273,21 @@ func (e *bridgeEnd) digit(d byte) {
 
 // audioQueue holds what one party has said and another has not heard yet, three seconds at most.
 type audioQueue struct {
+	most  int // bytes
 	mu    sync.Mutex
 	audio []byte
+}
+
+// newAudioQueue holds three seconds of the clock on the wall: that is how late a machine may be, however fast its calls.
+func newAudioQueue(speed float64) *audioQueue {
+	return &audioQueue{most: int(3*speed*sampleRate) / frameBytes * frameBytes}
 }
 
 func (q *audioQueue) put(frame []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.audio = append(q.audio, frame...)
-	if late := len(q.audio) - 3*sampleRate; late > 0 {
+	if late := len(q.audio) - q.most; late > 0 {
 		q.audio = q.audio[late:]
 	}
 }

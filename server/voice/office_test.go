@@ -1,6 +1,7 @@
 package voice_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -167,15 +169,15 @@ func (o *office) settings(slug, settings string) {
 	if value[int](o, `select count(*)::int from agent_versions where tenant_id = (select id from tenants where slug = $1)`, slug) == 0 {
 		o.exec(`insert into agent_versions (tenant_id, version, state, settings) select id, 1, 'published', $2::jsonb from tenants where slug = $1`, slug, settings)
 	}
-	o.refresh()
-}
-
-// refresh has the directory read everything anew, and waits for it.
-func (o *office) refresh() {
-	o.t.Helper()
-	line, _ := o.directory.BySlug("haiec")
-	o.directory.Heard(supabase.Change{Topic: supabase.Reset})
-	o.until("the directory is read anew", func() bool { now, _ := o.directory.BySlug("haiec"); return now != line })
+	industry := value[string](o, `select coalesce(industry, '') from tenants where slug = $1`, slug)
+	want, wrong := agent.Complete([]byte(settings), industry, value[string](o, `select company_name from tenants where slug = $1`, slug))
+	if len(wrong) > 0 {
+		o.t.Fatal(wrong)
+	}
+	o.until("the directory has the settings", func() bool {
+		l, _ := o.directory.BySlug(slug)
+		return reflect.DeepEqual(l.Profile.Settings, want)
+	})
 }
 
 func (o *office) exec(sql string, args ...any) {
@@ -263,6 +265,22 @@ func (o *office) post(target string, form url.Values, alter ...func(*http.Reques
 	body, err := io.ReadAll(resp.Body)
 	o.must(err)
 	return reply{resp.StatusCode, string(body)}
+}
+
+// announce begins a webhook with a body of this many bytes, sends none of it, and returns the status of the answer.
+func (o *office) announce(target string, size int) int {
+	o.t.Helper()
+	base, err := url.Parse(o.base)
+	o.must(err)
+	conn, err := net.Dial("tcp", "127.0.0.1:"+base.Port())
+	o.must(err)
+	defer func() { _ = conn.Close() }()
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n", target, base.Host, size)
+	o.must(err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	o.must(err)
+	_ = resp.Body.Close()
+	return resp.StatusCode
 }
 
 // rows counts everything that a call or text leaves behind.
