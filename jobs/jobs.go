@@ -66,6 +66,7 @@ type Storage interface {
 // OpenAI is what jobs need of *openai.Client.
 type OpenAI interface {
 	Configured() bool
+	Model() string
 	Respond(ctx context.Context, r openai.Request) (openai.Answer, error)
 	Structured(ctx context.Context, r openai.Request, name string, schema json.RawMessage) (answer json.RawMessage, micros int64, err error)
 }
@@ -218,6 +219,7 @@ func New(d Deps) (*Client, error) {
 	river.AddWorker(workers, &callNotifyWorker{Deps: d})
 	river.AddWorker(workers, &messageNotifyWorker{Deps: d})
 	river.AddWorker(workers, &smsAnswerWorker{Deps: d})
+	river.AddWorker(workers, &scenarioRunWorker{Deps: d})
 
 	client, err := river.NewClient(riverpgxv5.New(d.DB.Pool()), &river.Config{
 		ID:                  id,

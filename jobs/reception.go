@@ -17,6 +17,8 @@ type Reception interface {
 	Policy(ctx context.Context, tenant uuid.UUID) (Policy, error)
 	// Texting opens a conversation by text.
 	Texting(ctx context.Context, tenant uuid.UUID, t Texting) (Texter, error)
+	// Rehearsals are of the tenant's draft; without one, of what is published.
+	Rehearsals(ctx context.Context, tenant uuid.UUID) (Rehearsals, error)
 }
 
 // Policy is a receptionist's settings as far as jobs follow them.

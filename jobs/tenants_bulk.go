@@ -51,7 +51,7 @@ func (w *tenantsBulkWorker) Work(ctx context.Context, job *river.Job[TenantsBulk
 				return err
 			}
 			said := fmt.Sprintf("%d of %d tenants are done, %d of them refused.", p.Done, p.Total, p.Refused)
-			if err := q.TellBulkProgress(ctx, job.Args.JobID, said, int32(job.Attempt)); err != nil {
+			if err := q.TellProgress(ctx, job.Args.JobID, said, int32(job.Attempt)); err != nil {
 				return err
 			}
 		}

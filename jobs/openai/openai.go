@@ -69,6 +69,9 @@ func New(cfg Config) (*Client, error) {
 // Configured tells whether a key and a model are named, not whether OpenAI accepts them.
 func (c *Client) Configured() bool { return c.cfg.APIKey != "" && c.cfg.Model != "" }
 
+// Model names the model that answers; may be empty.
+func (c *Client) Model() string { return c.cfg.Model }
+
 // Turn is one thing that was said or done: a text of either side, a tool that was called, or what it answered.
 type Turn struct {
 	Assistant bool // who says Text; false is the other side

@@ -69,7 +69,7 @@ func (t trade) week() []Opening {
 
 func trades() map[string]trade {
 	gas := Emergency{Words: []string{"gas leak", "smell gas", "smell of gas", "carbon monoxide"}, Action: "transfer", Advice: "Leave the building now, touch no switches, and call 911 from outside."}
-	area := Knowledge{Title: "Service area", Text: "Ask for the address and zip code; somebody confirms whether it is within the service area."}
+	area := Knowledge{Title: "Service area", Text: "Tell us your address and zip code, and we confirm before the visit whether you are within our service area."}
 	return map[string]trade{
 		"hvac": {
 			description: "a heating, ventilation and air-conditioning company",
@@ -106,14 +106,14 @@ func trades() map[string]trade {
 			services: []Service{
 				{Name: "Check-up and cleaning", Minutes: 60}, {Name: "New patient examination", Minutes: 60}, {Name: "Toothache", Minutes: 30}, {Name: "Filling", Minutes: 60},
 			},
-			knowledge:   []Knowledge{{Title: "Insurance", Text: "Ask for the insurer's name; the office confirms coverage before the visit. Give no medical advice."}},
+			knowledge:   []Knowledge{{Title: "Insurance", Text: "Coverage depends on your plan. Tell us your insurer, and the office confirms your coverage before the visit."}},
 			emergencies: []Emergency{{Words: []string{"knocked out tooth", "knocked-out tooth", "heavy bleeding", "swollen face", "cannot breathe", "can't breathe"}, Action: "transfer", Advice: "If breathing or swallowing is hard, call 911 now."}},
 			opens:       "08:00", closes: "17:00", slot: 30, lead: 120, buffer: 0, capacity: 2,
 		},
 		"legal": {
 			description: "a law firm",
 			services:    []Service{{Name: "Initial consultation", Minutes: 30}, {Name: "Client meeting", Minutes: 60}},
-			knowledge:   []Knowledge{{Title: "Confidentiality", Text: "Give no legal advice and no opinion on a case. Ask for the caller's name, the other party's name, and the kind of matter. A call makes nobody a client."}},
+			knowledge:   []Knowledge{{Title: "Before a consultation", Text: "Legal advice is given by an attorney at a consultation, not on this call, and a call alone makes nobody a client. To check for conflicts of interest we need your name, the other party's name and the kind of matter."}},
 			emergencies: []Emergency{{Words: []string{"arrested", "in custody", "court today", "restraining order"}, Action: "transfer", Advice: "Say nothing about the matter to anybody until you have spoken with the attorney."}},
 			opens:       "09:00", closes: "17:00", slot: 30, lead: 240, buffer: 0, capacity: 1,
 		},

@@ -160,6 +160,15 @@ func (a *API) routes() {
 	add(a, "GET /api/tenant/agent/versions/{version}", tenant(edge.ReadAgent), "getAgentVersion", getVersionDoc, a.getAgentVersion)
 	add(a, "GET /api/tenant/agent/diff", tenant(edge.ReadAgent), "diffAgent", diffAgentDoc, a.diffAgent)
 	add(a, "GET /api/tenant/agent/defaults", tenant(edge.ReadAgent), "getAgentDefaults", defaultsDoc, a.agentDefaults)
+	add(a, "GET /api/tenant/agent/scenarios", tenant(edge.ReadAgent), "listScenarios", listScenariosDoc, a.listScenarios)
+	add(a, "GET /api/tenant/agent/scenarios/suggested", tenant(edge.ReadAgent), "suggestScenarios", suggestScenariosDoc, a.suggestScenarios)
+	add(a, "POST /api/tenant/agent/scenarios", tenant(edge.WriteAgent), "createScenario", createScenarioDoc, a.createScenario, created)
+	add(a, "POST /api/tenant/agent/scenarios/run", tenant(edge.WriteAgent), "runScenarios", runScenariosDoc, a.runScenarios, accepted, missing)
+	add(a, "GET /api/tenant/agent/scenarios/runs", tenant(edge.ReadAgent), "listScenarioRuns", listScenarioRunsDoc, a.listScenarioRuns)
+	add(a, "GET /api/tenant/agent/scenarios/runs/{id}", tenant(edge.ReadAgent), "getScenarioRun", getScenarioRunDoc, a.getScenarioRun)
+	add(a, "GET /api/tenant/agent/scenarios/{id}", tenant(edge.ReadAgent), "getScenario", getScenarioDoc, a.getScenario)
+	add(a, "PATCH /api/tenant/agent/scenarios/{id}", tenant(edge.WriteAgent), "patchScenario", patchScenarioDoc, a.patchScenario)
+	add(a, "DELETE /api/tenant/agent/scenarios/{id}", tenant(edge.WriteAgent), "deleteScenario", deleteScenarioDoc, a.deleteScenario)
 
 	// Both.
 	add(a, "GET /api/jobs/{id}", either, "getJob", getJobDoc, a.getJob)

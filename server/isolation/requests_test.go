@@ -24,7 +24,8 @@ type subject struct {
 	member, key, job, failed, email uuid.UUID
 	staff, bulk, note, view         uuid.UUID
 	contact, export, invitation     uuid.UUID
-	appointment                     uuid.UUID
+	appointment, message            uuid.UUID
+	scenario, rehearsal             uuid.UUID
 	call                            uuid.UUID
 	slug, phone, feed               string
 }
@@ -281,7 +282,32 @@ var requests = map[string]func(s subject) request{
 	"createAppointment": func(subject) request {
 		return request{body: body("starts_at", freshTime(), "customer_name", "Pat", "force", true)}
 	},
-	"getAppointment": func(s subject) request { return request{path: of("id", s.appointment), mine: true} },
+	"listScenarios":    func(subject) request { return request{mine: true} },
+	"suggestScenarios": func(subject) request { return request{} },
+	"createScenario": func(subject) request {
+		return request{body: body("name", "Asks the price", "lines", []string{"How much is it?"}, "expect", body("outcome", "answered"))}
+	},
+	"runScenarios": func(s subject) request {
+		return request{body: body("ids", []string{s.scenario.String()}), prepare: sql(`update jobs set state = 'done' where tenant_id = $1 and kind = 'scenario_run'`, s.tenant)}
+	},
+	"listScenarioRuns": func(subject) request { return request{mine: true} },
+	"getScenarioRun":   func(s subject) request { return request{path: of("id", s.rehearsal), mine: true} },
+	"getScenario":      func(s subject) request { return request{path: of("id", s.scenario), mine: true} },
+	"patchScenario": func(s subject) request {
+		return request{path: of("id", s.scenario), body: body("held_at", "monday 09:00"), mine: true}
+	},
+	"deleteScenario": func(s subject) request {
+		scenario := uuid.New()
+		return request{path: of("id", scenario), prepare: sql(`insert into agent_scenarios (id, tenant_id, name, lines) values ($1, $2, 'Asks', '["Hello"]')`, scenario, s.tenant)}
+	},
+	"listCallMessages": func(subject) request { return request{mine: true} },
+	"patchCallMessage": func(s subject) request {
+		return request{path: of("id", s.message), body: body("done", true), mine: true}
+	},
+	"getTenantAgent":   func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"putTenantDraft":   func(s subject) request { return request{path: of("id", s.tenant), body: defaults()} },
+	"publishForTenant": func(s subject) request { return request{path: of("id", s.tenant)} },
+	"getAppointment":   func(s subject) request { return request{path: of("id", s.appointment), mine: true} },
 	"patchAppointment": func(s subject) request {
 		return request{path: of("id", s.appointment), body: body("notes", "Rings twice"), mine: true}
 	},

@@ -180,12 +180,12 @@ func (q *Queries) RunBulk(ctx context.Context, iD uuid.UUID, tenantID uuid.UUID)
 	return err
 }
 
-const tellBulkProgress = `-- name: TellBulkProgress :exec
+const tellProgress = `-- name: TellProgress :exec
 select private.job_step($1::uuid, 'running', 'running', $2::text, $3::int)
 `
 
-func (q *Queries) TellBulkProgress(ctx context.Context, jobID uuid.UUID, said string, attempt int32) error {
-	_, err := q.db.Exec(ctx, tellBulkProgress, jobID, said, attempt)
+func (q *Queries) TellProgress(ctx context.Context, jobID uuid.UUID, said string, attempt int32) error {
+	_, err := q.db.Exec(ctx, tellProgress, jobID, said, attempt)
 	return err
 }
 

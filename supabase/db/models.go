@@ -152,6 +152,64 @@ type ActivityLog struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
+// What a caller may say to a tenant's receptionist, and what must come of it.
+type AgentScenario struct {
+	// Opaque key.
+	ID uuid.UUID `json:"id"`
+	// Whose receptionist.
+	TenantID uuid.UUID `json:"tenant_id"`
+	// What it is about.
+	Name string `json:"name"`
+	// The local time it is held at, e.g. "tuesday 10:00", two weeks or more ahead; empty: the time it is run.
+	HeldAt string `json:"held_at"`
+	// What the caller says, line by line: 1 to 30 texts of at most 500 characters.
+	Lines json.RawMessage `json:"lines"`
+	// What must come of it: outcome, tool, contains, lacks.
+	Expect json.RawMessage `json:"expect"`
+	// When it was written.
+	CreatedAt time.Time `json:"created_at"`
+	// Last change.
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// What came of each rehearsal. They are kept, with the scenario as it was then.
+type AgentScenarioRun struct {
+	// Opaque key.
+	ID uuid.UUID `json:"id"`
+	// Whose receptionist.
+	TenantID uuid.UUID `json:"tenant_id"`
+	// Rehearsals that were ordered together; the job's subject.
+	BatchID uuid.UUID `json:"batch_id"`
+	// The scenario, while there is one.
+	ScenarioID *uuid.UUID `json:"scenario_id"`
+	// The scenario's name then.
+	Name string `json:"name"`
+	// Its time then.
+	HeldAt string `json:"held_at"`
+	// Its lines then.
+	Lines json.RawMessage `json:"lines"`
+	// What it expected then.
+	Expect json.RawMessage `json:"expect"`
+	// The version of the receptionist that answered.
+	Version *int32 `json:"version"`
+	// waiting, done, or broken: the model could not be asked.
+	State string `json:"state"`
+	// Whether everything expected came about.
+	Passed *bool `json:"passed"`
+	// What did not, in words.
+	Failures []string `json:"failures"`
+	// What was said and which tools were used.
+	Transcript json.RawMessage `json:"transcript"`
+	// The model that answered.
+	Model string `json:"model"`
+	// What the model cost, in millionths of a US dollar.
+	CostMicros int64 `json:"cost_micros"`
+	// When it was ordered.
+	CreatedAt time.Time `json:"created_at"`
+	// When it was over.
+	FinishedAt *time.Time `json:"finished_at"`
+}
+
 // How each tenant's receptionist behaves: one draft, one published, older ones kept.
 type AgentVersion struct {
 	// Opaque key.

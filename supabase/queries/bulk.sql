@@ -33,5 +33,5 @@ select tenant_id from bulk_items where order_id = @id and outcome = 'waiting' or
 select count(*)::int as total, (count(*) filter (where outcome <> 'waiting'))::int as done, (count(*) filter (where outcome = 'refused'))::int as refused
 from bulk_items where order_id = @id;
 
--- name: TellBulkProgress :exec
+-- name: TellProgress :exec
 select private.job_step(@job_id::uuid, 'running', 'running', @said::text, @attempt::int);

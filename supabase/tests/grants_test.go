@@ -30,6 +30,7 @@ var writable = map[string]map[string]map[string]string{
 		"contacts":        contacts,
 		"appointments":    appointments,
 		"call_messages":   {"update": "read_at"},
+		"agent_scenarios": {"insert": "tenant_id name held_at lines expect", "update": "name held_at lines expect", "delete": "*"},
 	},
 	"kestrel_key": {
 		"tenants":       {"update": "company_name owner_name owner_phone industry forward_to_number timezone brand_color logo_path"},
@@ -52,6 +53,7 @@ var writable = map[string]map[string]map[string]string{
 		"phone_numbers":     {"insert": "tenant_id phone_number", "update": "is_primary status status_reason a2p_status"},
 		"number_purchases":  {"insert": "tenant_id phone_number area_code friendly_name activate requested_by"},
 		"usage_adjustments": {"insert": "tenant_id usage_id calls reason actor"},
+		"agent_scenarios":   {"insert": "tenant_id name held_at lines expect", "update": "name held_at lines expect", "delete": "*"},
 		"contacts":          contacts,
 		"appointments":      appointments,
 		"call_messages":     {"update": "read_at"},

@@ -34,6 +34,8 @@ with u as (select id from tenant_usage where tenant_id = $1),
   m as (insert into messages (tenant_id, phone_number_id, contact_id, direction, from_number, to_number, body)
         select $1, n.id, c.id, 'inbound', '+16175550100', '+16175550101', 'Hi' from n, c),
   v as (insert into agent_versions (tenant_id, version) values ($1, 2)),
+  sc as (insert into agent_scenarios (tenant_id, name, lines) values ($1, 'Asks', '["Hello"]')),
+  sr as (insert into agent_scenario_runs (tenant_id, batch_id, name, held_at, lines, expect) values ($1, $1, 'Asks', '', '["Hello"]', '{}')),
   k as (insert into calendar_feeds (tenant_id, prefix) values ($1, 'feed')),
   an as (insert into appointment_notices (tenant_id, appointment_id, change) select $1, a.id, 'booked' from a),
   cm as (insert into call_messages (tenant_id, body) values ($1, 'Call back')),
@@ -194,6 +196,7 @@ func TestWritesStayHome(t *testing.T) {
 	const rename, contact, invite = "update tenants set company_name = 'X' where id = $1", "insert into contacts (tenant_id, name) values ($1, 'X')",
 		"insert into tenant_users (tenant_id, email, role) values ($1, 'x' || random() || '@example.com', %s)"
 	const send = "insert into invitations (tenant_id, email, role) values ($1, 'x' || random() || '@example.com', %s)"
+	const scenario = `insert into agent_scenarios (tenant_id, name, lines) values ($1, 'Asks', '["Hello"]')`
 	promote := func(who string) string {
 		return "update tenant_users set role = 'owner' where tenant_id = $1 and user_id = '" + own.people[who].String() + "'"
 	}
@@ -214,6 +217,11 @@ func TestWritesStayHome(t *testing.T) {
 		{"write key adds contact", supabase.AsKey(own.write, ""), contact, own.id, 1, false},
 		{"write key adds another's contact", supabase.AsKey(own.write, ""), contact, other.id, 0, true},
 		{"member adds contact", member, contact, own.id, 1, false},
+		{"admin writes scenario", admin, scenario, own.id, 1, false},
+		{"admin writes another's scenario", admin, scenario, other.id, 0, true},
+		{"member writes scenario", member, scenario, own.id, 0, true},
+		{"write key writes scenario", supabase.AsKey(own.write, ""), scenario, own.id, 0, true},
+		{"member deletes scenarios", member, "delete from agent_scenarios where tenant_id = $1", own.id, 0, false},
 		{"viewer adds contact", viewer, contact, own.id, 0, true},
 		{"member adds another's contact", member, contact, other.id, 0, true},
 		{"member adds contact at another host", member.At(other.id), contact, own.id, 0, true},
