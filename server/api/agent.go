@@ -47,8 +47,8 @@ func invalidSettings(wrong []agent.FieldError) error {
 }
 
 // versions shows a version with its settings completed.
-func (a *API) versions(ctx context.Context) (func(db.AgentVersion) AgentVersion, error) {
-	profile, err := a.query(ctx).FindProfile(ctx, tenantOf(ctx))
+func (a *API) versions(ctx context.Context, tenant uuid.UUID) (func(db.AgentVersion) AgentVersion, error) {
+	profile, err := a.query(ctx).FindProfile(ctx, tenant)
 	return func(v db.AgentVersion) AgentVersion {
 		s, _ := agent.Complete(v.Settings, profile.Industry, profile.CompanyName)
 		return AgentVersion{ID: v.ID, Version: v.Version, State: v.State, Settings: s, PublishedAt: v.PublishedAt, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt}
@@ -61,11 +61,15 @@ const agentDoc doc = `Get the receptionist's settings
 The published ones and the draft, where there is one.`
 
 func (a *API) agent(ctx context.Context, _ *struct{}) (*agentOutput, error) {
-	show, err := a.versions(ctx)
+	return a.agentOf(ctx, tenantOf(ctx))
+}
+
+func (a *API) agentOf(ctx context.Context, tenant uuid.UUID) (*agentOutput, error) {
+	show, err := a.versions(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.query(ctx).ListAgentVersions(ctx, tenantOf(ctx))
+	rows, err := a.query(ctx).ListAgentVersions(ctx, tenant)
 	out := &agentOutput{}
 	for _, r := range rows {
 		v := show(db.AgentVersion{ID: r.ID, Version: r.Version, State: r.State, Settings: r.Settings, PublishedAt: r.PublishedAt, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt})
@@ -98,18 +102,18 @@ const putDraftDoc doc = `Save the draft
 As a whole. Callers hear it once it is published. For the tenant's admins and owners.`
 
 func (a *API) putAgentDraft(ctx context.Context, in *putDraftInput) (*agentVersionOutput, error) {
-	return a.keepAgentDraft(ctx, agent.Settings(in.Body))
+	return a.keepAgentDraft(ctx, tenantOf(ctx), agent.Settings(in.Body))
 }
 
-func (a *API) keepAgentDraft(ctx context.Context, s agent.Settings) (*agentVersionOutput, error) {
+func (a *API) keepAgentDraft(ctx context.Context, tenant uuid.UUID, s agent.Settings) (*agentVersionOutput, error) {
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return nil, err
 	}
-	return a.showVersion(ctx)(a.query(ctx).DraftAgent(ctx, tenantOf(ctx), raw))
+	return a.showVersion(ctx, tenant)(a.query(ctx).DraftAgent(ctx, tenant, raw))
 }
 
-func (a *API) showVersion(ctx context.Context) func(db.AgentVersion, error) (*agentVersionOutput, error) {
+func (a *API) showVersion(ctx context.Context, tenant uuid.UUID) func(db.AgentVersion, error) (*agentVersionOutput, error) {
 	return func(v db.AgentVersion, err error) (*agentVersionOutput, error) {
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, errNoAgentVersion
@@ -117,7 +121,7 @@ func (a *API) showVersion(ctx context.Context) func(db.AgentVersion, error) (*ag
 		if err != nil {
 			return nil, err
 		}
-		show, err := a.versions(ctx)
+		show, err := a.versions(ctx, tenant)
 		return &agentVersionOutput{Body: show(v)}, err
 	}
 }
@@ -141,7 +145,7 @@ func (a *API) patchAgentDraft(ctx context.Context, in *patchDraftInput) (*agentV
 	if len(wrong) > 0 {
 		return nil, invalidSettings(wrong)
 	}
-	return a.keepAgentDraft(ctx, s)
+	return a.keepAgentDraft(ctx, tenantOf(ctx), s)
 }
 
 // profile is the tenant's receptionist, as its rules are for the diary.
@@ -161,7 +165,11 @@ const publishAgentDoc doc = `Publish the draft
 Calls that begin from now on, within a second, are answered by it. What was published is kept, and can be rolled back to.`
 
 func (a *API) publishAgent(ctx context.Context, _ *struct{}) (*agentVersionOutput, error) {
-	draft, err := a.query(ctx).FindAgent(ctx, tenantOf(ctx), agent.Draft)
+	return a.publishDraft(ctx, tenantOf(ctx))
+}
+
+func (a *API) publishDraft(ctx context.Context, tenant uuid.UUID) (*agentVersionOutput, error) {
+	draft, err := a.query(ctx).FindAgent(ctx, tenant, agent.Draft)
 	if err == nil {
 		// Somebody may have typed into it in Studio.
 		if _, wrong := agent.Complete(draft.Settings, draft.Industry, draft.CompanyName); len(wrong) > 0 {
@@ -170,7 +178,7 @@ func (a *API) publishAgent(ctx context.Context, _ *struct{}) (*agentVersionOutpu
 	} else if !errors.Is(err, pgx.ErrNoRows) {
 		return nil, err
 	}
-	return a.showVersion(ctx)(a.query(ctx).PublishAgent(ctx, tenantOf(ctx), nil))
+	return a.showVersion(ctx, tenant)(a.query(ctx).PublishAgent(ctx, tenant, nil))
 }
 
 type versionInput struct {
@@ -181,7 +189,7 @@ const rollbackAgentDoc doc = `Roll back to a version
 Publishes an earlier one again; the draft stays.`
 
 func (a *API) rollbackAgent(ctx context.Context, in *versionInput) (*agentVersionOutput, error) {
-	return a.showVersion(ctx)(a.query(ctx).PublishAgent(ctx, tenantOf(ctx), &in.Version))
+	return a.showVersion(ctx, tenantOf(ctx))(a.query(ctx).PublishAgent(ctx, tenantOf(ctx), &in.Version))
 }
 
 const listVersionsDoc doc = `List the receptionist's versions
@@ -192,7 +200,7 @@ func (a *API) listAgentVersions(ctx context.Context, in *PageInput) (*listOutput
 	if err != nil {
 		return nil, err
 	}
-	show, err := a.versions(ctx)
+	show, err := a.versions(ctx, tenantOf(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +214,7 @@ const getVersionDoc doc = `Get a version of the receptionist's settings
 By its number.`
 
 func (a *API) getAgentVersion(ctx context.Context, in *versionInput) (*agentVersionOutput, error) {
-	return a.showVersion(ctx)(a.query(ctx).FindAgentVersion(ctx, tenantOf(ctx), in.Version))
+	return a.showVersion(ctx, tenantOf(ctx))(a.query(ctx).FindAgentVersion(ctx, tenantOf(ctx), in.Version))
 }
 
 type diffInput struct {
@@ -227,7 +235,7 @@ const diffAgentDoc doc = `Compare two versions
 Field by field; without numbers, the draft with what is published.`
 
 func (a *API) diffAgent(ctx context.Context, in *diffInput) (*diffOutput, error) {
-	show, err := a.versions(ctx)
+	show, err := a.versions(ctx, tenantOf(ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -88,9 +88,11 @@ func (a *API) revokeFeed(ctx context.Context, in *feedInput) (*struct{}, error) 
 
 type readFeedInput struct {
 	Secret string `path:"secret" pattern:"^[0-9A-Za-z_]{20,200}$" example:"kst_live_4fQ8sJw2Kd9XbVnM3pRtYz6LhGc1TaUe7Wo5iNqBx0E" doc:"Of the link"`
+	Known  string `header:"If-None-Match" maxLength:"1000" doc:"The ETag of the calendar that is known: 304 if it is still the same"`
 }
 
 type calendarOutput struct {
+	Status       int
 	ContentType  string `header:"Content-Type"`
 	CacheControl string `header:"Cache-Control"`
 	ETag         string `header:"ETag"`
@@ -117,10 +119,17 @@ func (a *API) readFeed(ctx context.Context, in *readFeedInput) (*calendarOutput,
 		return nil, errNoFeed
 	}
 	rows, err := q.DiaryForFeed(ctx, tenant, a.Now().AddDate(0, -1, 0))
+	if err != nil {
+		return nil, err
+	}
 	body := calendar(edge.FromContext(ctx).Tenant.CompanyName, rows)
-	return &calendarOutput{
-		ContentType: "text/calendar; charset=utf-8", CacheControl: "private, max-age=300", ETag: fmt.Sprintf(`"%x"`, sha256.Sum256(body))[:18] + `"`, Body: body,
-	}, err
+	out := &calendarOutput{
+		Status: http.StatusOK, ContentType: "text/calendar; charset=utf-8", CacheControl: "private, max-age=300", ETag: fmt.Sprintf(`"%x"`, sha256.Sum256(body))[:18] + `"`, Body: body,
+	}
+	if in.Known == "*" || strings.Contains(in.Known, out.ETag) {
+		out.Status, out.ContentType, out.Body = http.StatusNotModified, "", nil
+	}
+	return out, nil
 }
 
 // calendar writes RFC 5545: lines of at most 75 octets that end in CR LF.

@@ -304,10 +304,10 @@ var requests = map[string]func(s subject) request{
 	"patchCallMessage": func(s subject) request {
 		return request{path: of("id", s.message), body: body("done", true), mine: true}
 	},
-	"getTenantAgent":   func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
-	"putTenantDraft":   func(s subject) request { return request{path: of("id", s.tenant), body: defaults()} },
-	"publishForTenant": func(s subject) request { return request{path: of("id", s.tenant)} },
-	"getAppointment":   func(s subject) request { return request{path: of("id", s.appointment), mine: true} },
+	"getTenantAgent":     func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"putTenantDraft":     func(s subject) request { return request{path: of("id", s.tenant), body: defaults()} },
+	"publishTenantAgent": func(s subject) request { return request{path: of("id", s.tenant)} },
+	"getAppointment":     func(s subject) request { return request{path: of("id", s.appointment), mine: true} },
 	"patchAppointment": func(s subject) request {
 		return request{path: of("id", s.appointment), body: body("notes", "Rings twice"), mine: true}
 	},

@@ -69,19 +69,14 @@ var plantLater = map[string]string{
 	"tenant_requests": `insert into tenant_requests (tenant_id, kind, from_tier, state, reason, requested_by, decided_by, decided_at) values ($1, 'reactivation', 'starter', 'declined', $2, $2, $2, now())`,
 	"bulk_items":      `with o as (insert into bulk_orders (id, action, params, actor, actor_label) values (gen_random_uuid(), 'suspend', jsonb_build_object('reason', $2::text), $2, $2) returning id) insert into bulk_items (order_id, tenant_id, position, outcome, code, message) select id, $1, 1, 'refused', $2, $2 from o`,
 	"tenant_exports":  `insert into tenant_exports (tenant_id, state, sha256, counts, requested_by, job_id) values ($1, 'ready', $2, jsonb_build_object('of', $2::text), $2, gen_random_uuid())`,
-<<<<<<< HEAD
 	"tenant_imports": `insert into tenant_imports (id, tenant_id, state, bucket, object, sha256, slug, company_name, owner_email, counts, report, requested_by, job_id)
 		values ($1, $1, 'done', 'imports', $2, $2, $2, $2, $2 || '@' || $2 || '.test', jsonb_build_object('of', $2::text), jsonb_build_object('of', $2::text), $2, gen_random_uuid())`,
-	"tenant_notes": `insert into tenant_notes (tenant_id, body, author, author_label) values ($1, $2 || ' pays late', $2, $2)`,
-	"sms_opt_outs": `insert into sms_opt_outs (tenant_id, phone_number, source) select $1, phone_number, 'stop' from contacts where tenant_id = $1 and $2::text <> ''`,
-=======
+	"tenant_notes":    `insert into tenant_notes (tenant_id, body, author, author_label) values ($1, $2 || ' pays late', $2, $2)`,
 	"sms_opt_outs":    `insert into sms_opt_outs (tenant_id, phone_number, source) select $1, phone_number, 'stop' from contacts where tenant_id = $1 and $2::text <> ''`,
 	"agent_scenarios": `insert into agent_scenarios (tenant_id, name, lines, expect) values ($1, $2 || ' asks', jsonb_build_array($2 || ' says'), jsonb_build_object('contains', jsonb_build_array($2::text)))`,
 	"agent_scenario_runs": `insert into agent_scenario_runs (tenant_id, batch_id, name, held_at, lines, expect, version, state, passed, failures, transcript, model, finished_at)
-		values ($1, gen_random_uuid(), $2 || ' asks', $2, jsonb_build_array($2 || ' says'), jsonb_build_object('contains', jsonb_build_array($2::text)), 2, 'done', false, array[$2 || ' missed'],
+		values ($1, gen_random_uuid(), $2 || ' asks', '', jsonb_build_array($2 || ' says'), jsonb_build_object('contains', jsonb_build_array($2::text)), 2, 'done', false, array[$2 || ' missed'],
 			jsonb_build_array(jsonb_build_object('speaker', 'agent', 'text', $2 || ' said')), $2, now())`,
-	"tenant_notes": `insert into tenant_notes (tenant_id, body, author, author_label) values ($1, $2 || ' pays late', $2, $2)`,
->>>>>>> 9bff50c (Scenarios: caller's lines rehearsed with the draft, on a desk that keeps nothing; results kept)
 	"tenant_views": `insert into tenant_views (tenant_id, admin_user_id, admin_email, reason, expires_at, ended_at)
 		values ($1, gen_random_uuid(), 'staff@' || $2 || '.test', $2 || ' asked for help', now() + interval '1 minute', now())`,
 }
@@ -177,11 +172,7 @@ func tables(t *testing.T, w *apitest.World) map[string]string {
 
 // ordinary are text columns that say nothing of a tenant: states, kinds, and the like.
 var ordinary = map[string]bool{
-<<<<<<< HEAD
-	"appointment_notices.change": true, "a2p_status": true, "sms_opt_outs.source": true, "tenant_imports.bucket": true,
-=======
-	"appointment_notices.change": true, "a2p_status": true, "held_at": true, "sms_opt_outs.source": true,
->>>>>>> 9bff50c (Scenarios: caller's lines rehearsed with the draft, on a desk that keeps nothing; results kept)
+	"appointment_notices.change": true, "a2p_status": true, "held_at": true, "sms_opt_outs.source": true, "tenant_imports.bucket": true,
 	"status": true, "ended_how": true, "call_logs.route": true, "call_logs.end_reason": true, "messages.opt_out_type": true, "subscription_status": true, "state": true, "direction": true, "kind": true, "step": true, "role": true,
 	"plan_tier": true, "from_tier": true, "timezone": true, "brand_color": true, "template": true, "prefix": true, "scopes": true, "speaker": true, "area_code": true, "suspension": true, "bulk_items.outcome": true}
 

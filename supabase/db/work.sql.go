@@ -476,6 +476,111 @@ func (q *Queries) ListUsage(ctx context.Context, tenantID uuid.UUID) ([]ListUsag
 	return items, nil
 }
 
+const markCallMessage = `-- name: MarkCallMessage :one
+update call_messages set read_at = case when $1::boolean then coalesce(read_at, $2::timestamptz) end
+where tenant_id = $3 and id = $4 returning id, contact_id, conversation_id, caller_name, caller_phone, body, is_urgent, read_at, created_at
+`
+
+type MarkCallMessageParams struct {
+	Done     bool      `json:"done"`
+	At       time.Time `json:"at"`
+	TenantID uuid.UUID `json:"tenant_id"`
+	ID       uuid.UUID `json:"id"`
+}
+
+type MarkCallMessageRow struct {
+	ID             uuid.UUID  `json:"id"`
+	ContactID      *uuid.UUID `json:"contact_id"`
+	ConversationID *uuid.UUID `json:"conversation_id"`
+	CallerName     string     `json:"caller_name"`
+	CallerPhone    *string    `json:"caller_phone"`
+	Body           string     `json:"body"`
+	IsUrgent       bool       `json:"is_urgent"`
+	ReadAt         *time.Time `json:"read_at"`
+	CreatedAt      time.Time  `json:"created_at"`
+}
+
+func (q *Queries) MarkCallMessage(ctx context.Context, arg MarkCallMessageParams) (MarkCallMessageRow, error) {
+	row := q.db.QueryRow(ctx, markCallMessage,
+		arg.Done,
+		arg.At,
+		arg.TenantID,
+		arg.ID,
+	)
+	var i MarkCallMessageRow
+	err := row.Scan(
+		&i.ID,
+		&i.ContactID,
+		&i.ConversationID,
+		&i.CallerName,
+		&i.CallerPhone,
+		&i.Body,
+		&i.IsUrgent,
+		&i.ReadAt,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
+const pageCallMessages = `-- name: PageCallMessages :many
+select id, contact_id, conversation_id, caller_name, caller_phone, body, is_urgent, read_at, created_at from call_messages
+where tenant_id = $1 and id < $2 and (not $3::boolean or read_at is null) order by id desc limit $4
+`
+
+type PageCallMessagesParams struct {
+	TenantID uuid.UUID `json:"tenant_id"`
+	Before   uuid.UUID `json:"before"`
+	OpenOnly bool      `json:"open_only"`
+	MaxRows  int32     `json:"max_rows"`
+}
+
+type PageCallMessagesRow struct {
+	ID             uuid.UUID  `json:"id"`
+	ContactID      *uuid.UUID `json:"contact_id"`
+	ConversationID *uuid.UUID `json:"conversation_id"`
+	CallerName     string     `json:"caller_name"`
+	CallerPhone    *string    `json:"caller_phone"`
+	Body           string     `json:"body"`
+	IsUrgent       bool       `json:"is_urgent"`
+	ReadAt         *time.Time `json:"read_at"`
+	CreatedAt      time.Time  `json:"created_at"`
+}
+
+func (q *Queries) PageCallMessages(ctx context.Context, arg PageCallMessagesParams) ([]PageCallMessagesRow, error) {
+	rows, err := q.db.Query(ctx, pageCallMessages,
+		arg.TenantID,
+		arg.Before,
+		arg.OpenOnly,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []PageCallMessagesRow{}
+	for rows.Next() {
+		var i PageCallMessagesRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.ContactID,
+			&i.ConversationID,
+			&i.CallerName,
+			&i.CallerPhone,
+			&i.Body,
+			&i.IsUrgent,
+			&i.ReadAt,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const sendText = `-- name: SendText :one
 select m.id, m.tenant_id, m.phone_number_id, m.contact_id, m.direction, m.from_number, m.to_number, m.body, m.status, m.provider_sid, m.error, m.created_at, m.updated_at, m.segments, m.cost_micros, m.usage_id, m.opt_out_type, m.party, m.reply_to, m.sent_by from private.send_text($1::uuid, $2::text, $3::text, $4::timestamptz) m
 `

@@ -47,3 +47,11 @@ from agent_versions where tenant_id = @tenant_id and state in ('draft', 'publish
 -- name: ListUsage :many
 select period_start, period_end, calls, adjusted_calls, late_calls, seconds, late_seconds, sms, late_sms, closed_at
 from tenant_usage where tenant_id = @tenant_id order by period_start desc limit 24;
+
+-- name: PageCallMessages :many
+select id, contact_id, conversation_id, caller_name, caller_phone, body, is_urgent, read_at, created_at from call_messages
+where tenant_id = @tenant_id and id < @before and (not @open_only::boolean or read_at is null) order by id desc limit @max_rows;
+
+-- name: MarkCallMessage :one
+update call_messages set read_at = case when @done::boolean then coalesce(read_at, @at::timestamptz) end
+where tenant_id = @tenant_id and id = @id returning id, contact_id, conversation_id, caller_name, caller_phone, body, is_urgent, read_at, created_at;
