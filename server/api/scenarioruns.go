@@ -23,7 +23,7 @@ type runScenariosInput struct {
 
 const runScenariosDoc doc = `Rehearse scenarios
 With the draft, or what is published where there is none. Nothing is kept in the diary and nobody is called. The job tells how
-far it is; its subject_id is the batch_id of the runs. One batch at a time (409 scenarios_running).`
+far it is; its subject_id is the batch_id of the runs. Five batches at a time (409 scenarios_running).`
 
 func (a *API) runScenarios(ctx context.Context, in *runScenariosInput) (*jobOrderedOutput, error) {
 	var ids []uuid.UUID

@@ -107,8 +107,8 @@ declare v_batch uuid := private.uuid_v7(); v_count int;
 begin
   perform private.may_change(p_tenant, 'admin');
   perform from public.tenants where id = p_tenant for no key update;
-  if exists (select from public.jobs where tenant_id = p_tenant and kind = 'scenario_run' and state in ('queued', 'running')) then
-    perform private.reject(409, 'scenarios_running', 'Scenarios are being rehearsed. Wait for their end.');
+  if (select pg_catalog.count(*) from public.jobs where tenant_id = p_tenant and kind = 'scenario_run' and state in ('queued', 'running')) >= 5 then
+    perform private.reject(409, 'scenarios_running', 'Five batches of scenarios are being rehearsed already. Wait for the end of one.');
   end if;
   insert into public.agent_scenario_runs (tenant_id, batch_id, scenario_id, name, held_at, lines, expect)
   select tenant_id, v_batch, id, name, held_at, lines, expect from public.agent_scenarios
@@ -121,7 +121,7 @@ begin
   end if;
   return private.enqueue('scenario_run', p_tenant, v_batch, null, 5);
 end $$;
-comment on function private.run_scenarios(uuid, uuid[]) is 'Orders the rehearsal of a tenant''s scenarios, all or those; returns the job. One batch at a time.';
+comment on function private.run_scenarios(uuid, uuid[]) is 'Orders the rehearsal of a tenant''s scenarios, all or those; returns the job. Five batches at a time: each is paid for.';
 
 revoke execute on function private.few_scenarios(), private.run_scenarios(uuid, uuid[]) from public;
 grant execute on function private.run_scenarios(uuid, uuid[]) to authenticated, kestrel_admin, service_role;
