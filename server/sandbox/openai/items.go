@@ -236,7 +236,9 @@ func (s *Session) truncate(id string, content, endMS int) *problem {
 	}
 	s.mu.Lock()
 	i.spoken.sent = end
-	i.Parts[0].Transcript = i.spoken.heard(end)
+	if len(i.Parts) > 0 { // it has none while it is being spoken
+		i.Parts[0].Transcript = i.spoken.heard(end)
+	}
 	s.mu.Unlock()
 	s.send("conversation.item.truncated", map[string]any{"item_id": id, "content_index": 0, "audio_end_ms": endMS})
 	return nil
