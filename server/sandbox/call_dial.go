@@ -40,7 +40,9 @@ func (l *leg) dial(ctx context.Context, v element) (*document, *CallError) {
 	if len(parties) == 0 {
 		return nil, &CallError{Code: 13214, Message: "Dial: nobody to call"}
 	}
+	l.waits(true)
 	connected := firstToAccept(ctx, parties)
+	l.waits(false)
 	for _, d := range parties {
 		if d != connected {
 			d.cancel()
@@ -73,6 +75,13 @@ func (l *leg) dial(ctx context.Context, v element) (*document, *CallError) {
 	}
 	l.step("Dial", "ended: "+fields.Get("DialCallStatus"))
 	return l.afterDial(ctx, v, fields)
+}
+
+// waits tells whether the caller hears it ring.
+func (l *leg) waits(yes bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting = yes
 }
 
 // afterDial is the action's document, which is asked for even when the caller is gone.

@@ -30,6 +30,7 @@ type leg struct {
 	mu        sync.Mutex
 	call      Call
 	program   program
+	waiting   bool          // for whom it dials
 	clock     time.Duration // audio since the answer
 	taps      []*tape
 	interrupt context.CancelFunc // of the document that is performed
@@ -118,7 +119,13 @@ func (l *leg) fail(e *CallError) {
 
 // ring sets the status of a call that is not answered yet.
 func (l *leg) ring(status, event string) {
-	l.log(func(c *Call) bool { c.Status = status; return true })
+	l.log(func(c *Call) bool {
+		if c.over() {
+			return false
+		}
+		c.Status = status
+		return true
+	})
 	l.save()
 	l.progress(event)
 }

@@ -45,21 +45,32 @@ type program interface {
 func (l *leg) line(ctx context.Context) {
 	t := time.NewTicker(time.Duration(float64(frameTime) / l.speed))
 	defer t.Stop()
-	start, sent := time.Now(), 0
-	for {
+	var owed float64 // frames
+	for last := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
-		due := int(float64(time.Since(start)) * l.speed / float64(frameTime))
-		if late := due - sent - int(time.Second/frameTime); late > 0 {
-			sent += late // a stopped machine does not send what it missed
-		}
-		for ; sent < due && ctx.Err() == nil; sent++ {
+		now := time.Now()
+		owed += float64(now.Sub(last)) * l.pace() / float64(frameTime)
+		last = now
+		owed = min(owed, float64(time.Second/frameTime)) // a stopped machine does not send what it missed
+		for ; owed >= 1 && ctx.Err() == nil; owed-- {
 			l.frame()
 		}
 	}
+}
+
+// pace is how much faster than a clock the call goes. What the machine takes to fetch a document, or to come to the next
+// verb, is no faster for that.
+func (l *leg) pace() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.program == nil && !l.waiting {
+		return 1
+	}
+	return l.speed
 }
 
 // frame is 20 ms of the call.

@@ -77,8 +77,6 @@ comment on function private.resend_email(uuid) is 'Sends an e-mail once more, as
 
 create function private.last_admin_stays() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
-  -- Two revocations at once wait for each other here.
-  perform from public.platform_admins order by id for update;
   if not exists (select from public.platform_admins where id <> old.id) then
     perform private.reject(409, 'last_admin', 'Kestrel needs a platform admin. Grant it to somebody else first.');
   end if;
@@ -86,6 +84,14 @@ begin
 end $$;
 create trigger last_admin_stays before delete on public.platform_admins for each row execute function private.last_admin_stays();
 
+create function private.one_revocation() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+  -- Before any row is locked: two revocations that each held their own row would wait for the other's for ever.
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('last_admin', 0));
+  return null;
+end $$;
+create trigger one_revocation before delete on public.platform_admins for each statement execute function private.one_revocation();
+
 grant execute on function private.request_webhooks(uuid), private.request_release(uuid), private.retry_job(uuid), private.resend_email(uuid) to kestrel_admin, service_role;
-revoke execute on function private.last_admin_stays() from public;
+revoke execute on function private.last_admin_stays(), private.one_revocation() from public;
 
