@@ -87,7 +87,7 @@ func TestEveryOperationIsDocumented(t *testing.T) {
 // Each operation turns away whom x-kestrel-access does not name, before it looks at the body.
 func TestWrongCallers(t *testing.T) {
 	t.Parallel()
-	w := apitest.New(t)
+	w := apitest.New(t, apitest.ShortStreams)
 	staff := w.Staff("admin@kestrel.ai")
 	haiec, other := w.Company("haiec", "+18573825169"), w.Company("other-co", "+18575550100")
 	roles := map[string]edge.Role{"owner": edge.Owner, "admin": edge.Admin, "member": edge.Member, "viewer": edge.Viewer}
@@ -137,7 +137,7 @@ func TestWrongCallers(t *testing.T) {
 
 func TestDocumentIsServed(t *testing.T) {
 	t.Parallel()
-	w := apitest.New(t)
+	w := apitest.New(t, apitest.ShortStreams)
 	for _, host := range []string{"kestrel.ai", "admin.kestrel.ai", "api.kestrel.ai"} {
 		a := w.Anonymous(host).Do("GET", "/openapi.json", nil)
 		if a.Status != 200 || a.Header.Get("Content-Type") != "application/json" || !strings.Contains(a.Body, `"openapi":"3.1.0"`) {

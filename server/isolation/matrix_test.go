@@ -41,7 +41,7 @@ type matrix struct {
 
 func newMatrix(t *testing.T) *matrix {
 	t.Helper()
-	m := &matrix{document: documented(t), w: apitest.New(t, inProduction, shortStreams), subjects: map[string]subject{}, marks: map[string]marks{},
+	m := &matrix{document: documented(t), w: apitest.New(t, inProduction, apitest.ShortStreams), subjects: map[string]subject{}, marks: map[string]marks{},
 		hosts: []string{home + base, foreign + base, paused + base, "api" + base, "admin" + base, "kestrel.ai"}}
 	for _, op := range m.operations {
 		if requests[op.ID] == nil {

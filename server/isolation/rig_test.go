@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -231,6 +230,3 @@ func unchanged(t *testing.T, when string, before, after map[string]string) {
 		}
 	}
 }
-
-// shortStreams ends streams that have no end of their own, so that their answers can be read.
-func shortStreams(d *api.Deps, _ *edge.Config) { d.Config.StreamLife = 100 * time.Millisecond }

@@ -58,6 +58,9 @@ func WithoutTwilio(d *api.Deps, _ *edge.Config) {
 	d.Twilio = client
 }
 
+// ShortStreams ends streams that have no end of their own soon, so that their answers can be read.
+func ShortStreams(d *api.Deps, _ *edge.Config) { d.Config.StreamLife = 100 * time.Millisecond }
+
 // New starts everything; it ends with the test. Platform admins need no second factor, limits are off.
 func New(t testing.TB, options ...Option) *World {
 	t.Helper()
