@@ -40,7 +40,8 @@ func (l *leaver) furnish() {
 		`update appointment_notices set state = 'texted', done_at = now(), message_id = (select id from messages where tenant_id = $1 and direction = 'outbound') where tenant_id = $1`,
 		`with s as (insert into agent_scenarios (tenant_id, name, lines) values ($1, 'Asks', '["Hello"]') returning *)
 			insert into agent_scenario_runs (tenant_id, batch_id, scenario_id, name, held_at, lines, expect, state, passed) select tenant_id, gen_random_uuid(), id, name, '', lines, expect, 'done', true from s`,
-		`insert into call_messages (tenant_id, contact_id, conversation_id, body) select $1, contact_id, id, 'Call me back' from call_logs where tenant_id = $1 and contact_id is not null`,
+		`insert into messages (tenant_id, direction, from_number, to_number, body, opt_out_type) values ($1, 'inbound', '+16175550143', '+16175550199', 'STOP', 'stop')`,
+		`insert into call_messages (tenant_id, contact_id, conversation_id, body, is_urgent) select $1, contact_id, id, 'Call me back', true from call_logs where tenant_id = $1 and contact_id is not null`,
 		`insert into agent_versions (tenant_id, version, state, settings) values ($1, 2, 'published', '{"greeting": "Hello <there>"}'), ($1, 3, 'draft', '{"greeting": "Hi"}')`,
 		`insert into tenant_users (tenant_id, email, role) values ($1, 'second@example.com', 'admin')`,
 		`insert into tenant_requests (tenant_id, kind, plan_tier, from_tier) values ($1, 'plan', 'premium', 'professional')`,

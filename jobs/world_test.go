@@ -88,7 +88,8 @@ func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Lo
 
 // quick makes waits as short as tests want them.
 var quick = jobs.Tuning{
-	Poll: 20 * time.Millisecond, RetryBase: 20 * time.Millisecond, RetryMax: 200 * time.Millisecond, RescueEvery: 100 * time.Millisecond,
+	Reconcile: time.Hour,
+	Poll:      20 * time.Millisecond, RetryBase: 20 * time.Millisecond, RetryMax: 200 * time.Millisecond, RescueEvery: 100 * time.Millisecond,
 	Settle: 300 * time.Millisecond, SoftStop: 2 * time.Second, Housekeep: 200 * time.Millisecond,
 }
 

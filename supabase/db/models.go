@@ -993,6 +993,8 @@ type RiverRiverQueue struct {
 
 // Who asked for no more texts from the business: none is sent until they text START. Kept when a caller is erased.
 type SmsOptOut struct {
+	// Opaque key.
+	ID uuid.UUID `json:"id"`
 	// From whom.
 	TenantID uuid.UUID `json:"tenant_id"`
 	// Whose number, E.164.

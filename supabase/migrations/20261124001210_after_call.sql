@@ -83,6 +83,7 @@ comment on function private.keep_outcome(uuid) is 'The outcome alone, of a call 
 
 create function private.message_after() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
+  if private.importing(new.tenant_id) then return null; end if;
   if new.is_urgent or exists (select from public.messages where id = new.conversation_id and tenant_id = new.tenant_id) then
     perform private.enqueue('message_notify', new.tenant_id, new.id);
   end if;
@@ -119,13 +120,15 @@ comment on column public.messages.reply_to is 'The text that this one answers; a
 comment on column public.messages.sent_by is 'Who wrote it: agent, person:…, key:…; empty for confirmations.';
 
 create table public.sms_opt_outs (
+  id uuid primary key default private.uuid_v7(),
   tenant_id uuid not null references public.tenants (id) on delete cascade,
   phone_number text not null constraint sms_opt_outs_phone_number_e164 check (phone_number ~ '^\+[1-9][0-9]{7,14}$'),
   source text not null constraint sms_opt_outs_source_known check (source in ('stop', 'carrier')),
   created_at timestamptz not null default now(),
-  primary key (tenant_id, phone_number)
+  constraint sms_opt_outs_phone_number_key unique (tenant_id, phone_number)
 );
 comment on table public.sms_opt_outs is 'Who asked for no more texts from the business: none is sent until they text START. Kept when a caller is erased.';
+comment on column public.sms_opt_outs.id is 'Opaque key.';
 comment on column public.sms_opt_outs.tenant_id is 'From whom.';
 comment on column public.sms_opt_outs.phone_number is 'Whose number, E.164.';
 comment on column public.sms_opt_outs.source is 'stop: they texted so; carrier: Twilio refused to send (21610).';
@@ -149,6 +152,7 @@ comment on function private.opt_out(uuid, text, text) is 'No more texts to that 
 
 create function private.text_asks() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
+  if private.importing(new.tenant_id) then return null; end if;
   if new.opt_out_type = 'stop' then
     perform private.opt_out(new.tenant_id, new.from_number, 'stop');
   else
