@@ -13,9 +13,10 @@ import (
 )
 
 const delayJob = `-- name: DelayJob :exec
-select private.job_step(j.id, 'queued', j.step, $1::text, $2::int) from jobs j where j.id = $3
+select private.job_step(j.id, 'queued', j.step, $1::text, $2::int) from jobs j where j.id = $3 and j.state <> 'done'
 `
 
+// One whose end was committed while its worker was being stopped has ended, whatever the worker heard of it.
 func (q *Queries) DelayJob(ctx context.Context, reason string, attempt int32, iD uuid.UUID) error {
 	_, err := q.db.Exec(ctx, delayJob, reason, attempt, iD)
 	return err

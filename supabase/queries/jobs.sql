@@ -11,7 +11,8 @@ select private.job_step(j.id, 'running', case when j.kind = 'number_purchase' th
 select private.job_step(@id::uuid, 'running', @step::text, null, @attempt::int);
 
 -- name: DelayJob :exec
-select private.job_step(j.id, 'queued', j.step, @reason::text, @attempt::int) from jobs j where j.id = @id;
+-- One whose end was committed while its worker was being stopped has ended, whatever the worker heard of it.
+select private.job_step(j.id, 'queued', j.step, @reason::text, @attempt::int) from jobs j where j.id = @id and j.state <> 'done';
 
 -- name: FinishJob :exec
 -- What the worker itself has said at the end stands.
