@@ -148,10 +148,12 @@ func TestPurchaseSurvives(t *testing.T) {
 			if c.area {
 				what = "857"
 			}
+			w.work()
+			// The sweep looks once at the start: the faults are the purchase's.
+			w.until("the sweep's look", func() bool { return w.requests("GET", "IncomingPhoneNumbers.json") > 0 })
 			for _, f := range c.faults {
 				w.fault(f)
 			}
-			w.work()
 			j := w.ends("done", "number_purchase", w.buy(w.tenant("acme"), what, false))
 			same(t, "attempts", j.Attempt, c.attempts)
 			same(t, "owned", len(w.sandbox.Numbers()), 1)
