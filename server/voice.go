@@ -39,8 +39,9 @@ func newPhone(cfg Config, database *supabase.DB, vendor *twilio.Client, metrics 
 		return nil, fmt.Errorf("JOURNAL_DIR: %w", err)
 	}
 	tokens := voice.NewMinter([]byte(cfg.SessionKey.Reveal()), p.directory.Profile, voice.NewUses(database, p.journal), time.Now, log)
+	desk := agent.NewDesk(database, time.Now)
 	options := voice.Options{
-		Desk: agent.NewDesk(database, time.Now), Tokens: tokens, Limits: voice.Limits{Calls: cfg.VoiceMaxCalls}, Log: log, Metrics: metrics,
+		Desk: desk, TestDesk: func() voice.Desk { return desk.Dry() }, Tokens: tokens, Limits: voice.Limits{Calls: cfg.VoiceMaxCalls}, Log: log, Metrics: metrics,
 		Recorder: &voice.Recordings{Recorder: p.journal, Start: vendor.StartRecording, Profiles: p.directory, Base: cfg.BaseWebhookURL, Log: log},
 	}
 	if cfg.OpenAIConfigured() {

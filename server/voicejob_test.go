@@ -305,6 +305,11 @@ func TestTalkToAgent(t *testing.T) {
 	if words := <-listened; !strings.Contains(words, "hours") {
 		t.Errorf("the owner heard %q", words)
 	}
+	// What is done for the caller holds for the conversation, and then has never been.
+	speak("Book me tomorrow at 3 pm")
+	hears("name")
+	speak("My name is Testerman")
+	hears("3:00 PM")
 	if err := talk.Close(websocket.StatusNormalClosure, ""); err != nil {
 		t.Logf("closing: %v", err)
 	}
@@ -319,8 +324,15 @@ func TestTalkToAgent(t *testing.T) {
 		d.want(http.StatusOK, owner, http.MethodGet, "/api/tenant/calls/"+first.CallID, nil, &seen)
 		return seen.Status == "completed"
 	})
-	if !seen.IsTest || seen.Counted || len(seen.Turns) < 2 {
+	if !seen.IsTest || seen.Counted || len(seen.Turns) < 6 {
 		t.Errorf("%+v", seen)
+	}
+	var appointments listed[appointmentSeen]
+	d.want(http.StatusOK, owner, http.MethodGet, "/api/tenant/appointments", nil, &appointments)
+	for _, a := range appointments.Items {
+		if strings.Contains(a.CustomerName, "Testerman") {
+			t.Errorf("a test call booked %+v", a)
+		}
 	}
 	var activity listed[struct{ Action string }]
 	d.want(http.StatusOK, owner, http.MethodGet, "/api/tenant/activity?action=call.listened", nil, &activity)

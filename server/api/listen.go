@@ -142,7 +142,7 @@ type talkInput struct {
 const talkDoc doc = `Talk to your agent
 A websocket (with a ticket) that is a phone: it speaks Twilio's media stream protocol, with µ-law at 8 kHz from the
 browser's microphone. After {"event":"call","call_id"} send start, then media. The call is marked as a test and does not
-count; an appointment that is made on it is made.`
+count; appointments and messages that are made on it are kept for the conversation alone, and nobody is texted.`
 
 func (a *API) talk(ctx context.Context, in *talkInput) (*huma.StreamResponse, error) {
 	if err := in.upgrading(a); err != nil {

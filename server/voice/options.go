@@ -15,6 +15,7 @@ import (
 type Options struct {
 	Model    Model // nil where no key is configured: Prepare answers ErrUnavailable
 	Desk     Desk
+	TestDesk func() Desk // for one test call: it answers as Desk does and keeps nothing; nil refuses test calls
 	Tokens   Tokens
 	Recorder Recorder
 	Limits   Limits
@@ -37,6 +38,7 @@ type Tokens interface {
 type Offer struct {
 	Call    agent.Call
 	Profile *agent.Profile
+	Desk    Desk // nil: the bridge's
 }
 
 // Limits are the bridge's own bounds; a tenant's are in its settings. Zero values mean the defaults in brackets.

@@ -50,7 +50,7 @@ func (c *call) runTool(conv Conversation, t ToolCall, spoke bool) {
 	answer := make(chan agent.Result, 1)
 	c.group.Go(func() {
 		defer c.survive()
-		answer <- c.b.opts.Desk.Use(ctx, c.offer.Profile, c.offer.Call, t.ID, t.Name, arguments)
+		answer <- c.desk().Use(ctx, c.offer.Profile, c.offer.Call, t.ID, t.Name, arguments)
 	})
 	var result agent.Result
 	late := false
@@ -65,6 +65,13 @@ func (c *call) runTool(conv Conversation, t ToolCall, spoke bool) {
 	c.toolAnswered(conv, t, result, spoke, ToolUse{
 		ToolCallID: t.ID, Name: t.Name, DurationMS: time.Since(began).Milliseconds(), TimedOut: late, Action: result.Action.Kind,
 	})
+}
+
+func (c *call) desk() Desk {
+	if c.offer.Desk != nil {
+		return c.offer.Desk
+	}
+	return c.b.opts.Desk
 }
 
 func (c *call) toolAnswered(asked Conversation, t ToolCall, r agent.Result, spoke bool, use ToolUse) {
