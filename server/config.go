@@ -70,7 +70,7 @@ type Config struct {
 	RateLimitKey        int            `env:"RATE_LIMIT_KEY" envDefault:"600" want:"a whole number" check:"positive" doc:"Requests a minute with one API key, per process."`
 	RateLimitAuth       int            `env:"RATE_LIMIT_AUTH" envDefault:"60" want:"a whole number" check:"positive" doc:"Sign-ins, signups and recoveries a minute from one address, per process."`
 	RateLimitOnboarding int            `env:"RATE_LIMIT_ONBOARDING" envDefault:"30" want:"a whole number" check:"positive" doc:"Onboarding requests a minute from one address, per process."`
-	DrainTimeout        time.Duration  `env:"DRAIN_TIMEOUT" envDefault:"25s" want:"a duration such as 25s" check:"positive" doc:"How long requests and jobs may finish after SIGTERM; keep it under the platform's kill time-out."`
+	DrainTimeout        time.Duration  `env:"DRAIN_TIMEOUT" envDefault:"25s" want:"a duration such as 25s" check:"positive" doc:"How long requests, calls and jobs may finish after SIGTERM; calls that are left are handed over up to 3 s before its end. Keep it under the platform's kill time-out."`
 
 	TrialGrace time.Duration `env:"TRIAL_GRACE" envDefault:"0s" want:"a duration such as 24h" check:"not_negative" doc:"How long after a trial's end calls are still answered, before the tenant is suspended."`
 

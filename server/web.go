@@ -120,6 +120,9 @@ func newTwilio(cfg Config) (*twilio.Client, error) {
 
 func cents(dollars float64) int { return int(math.Round(dollars * 100)) }
 
+// handOver is how long before the end of the drain the calls that are left are handed over, unless the drain is short.
+const handOver = 3 * time.Second
+
 // run serves on ln until ctx ends, then turns unready, lets what is running finish within the drain time-out, and
 // closes what is left.
 func (w *web) run(ctx context.Context, ln net.Listener) error {
@@ -145,8 +148,12 @@ func (w *web) run(ctx context.Context, ln net.Listener) error {
 	w.log.Info("draining", "streams", w.edge.Streams().Len(), "calls", w.phone.bridge.Len(), "timeout", w.drain)
 	var calls sync.WaitGroup
 	calls.Go(func() {
-		if err := w.phone.bridge.Drain(last); err != nil {
+		reserve := min(handOver, w.drain/4)
+		talking, hangUp := context.WithTimeout(last, w.drain-reserve)
+		defer hangUp()
+		if err := w.phone.bridge.Drain(talking); err != nil {
 			w.log.Warn("calls handed over at the drain time-out", "error", err)
+			time.Sleep(reserve / 2) // Twilio asks how they go on: there is still somebody to tell it
 		}
 	})
 	if err := w.edge.Streams().Drain(last); err != nil {
