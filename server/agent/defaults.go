@@ -50,7 +50,7 @@ func Defaults(industry, businessName string) Settings {
 			NoiseReduction: "near_field", Interruptible: true,
 		},
 		Limits:  Limits{MaxCallSeconds: 1200, SilenceSeconds: 20, ConcurrentCalls: 5},
-		Routing: Routing{AfterHours: ToAgent, OverLimit: ToForward, Suspended: ToMessage, Concurrency: ToForward, Unavailable: ToForward},
+		Routing: Routing{AfterHours: ToAgent, OverLimit: ToForward, Suspended: ToMessage, Concurrency: ToForward, Unavailable: ToForward, Blocked: ToReject, NoForward: ToVoicemail},
 		Notify:  Notify{When: []string{WhenMessage, WhenBooked, WhenRescheduled, WhenCancelled, WhenEmergency}},
 		SMS:     SMS{Answer: true},
 	}

@@ -18,7 +18,7 @@ type Settings struct {
 	Transfers          []Transfer  `json:"transfers" nullable:"false" maxItems:"20"`
 	Emergencies        []Emergency `json:"emergencies" nullable:"false" maxItems:"20"`
 	Recording          Recording   `json:"recording"`
-	BlockList          []string    `json:"block_list" nullable:"false" maxItems:"1000" doc:"E.164 numbers whose calls are rejected"`
+	BlockList          []string    `json:"block_list" nullable:"false" maxItems:"1000" doc:"E.164 numbers whose calls are rejected; see routing.blocked"`
 	VAD                VAD         `json:"vad"`
 	Limits             Limits      `json:"limits"`
 	Routing            Routing     `json:"routing"`
@@ -119,6 +119,7 @@ const (
 	ToForward   = "forward"   // the tenant's forward number, else voicemail
 	ToVoicemail = "voicemail" // a recorded message
 	ToMessage   = "message"   // a polite sentence, then the end
+	ToReject    = "reject"    // not answered at all
 )
 
 // Routing is where a call goes when something is not as usual.
@@ -128,6 +129,8 @@ type Routing struct {
 	Suspended   string `json:"suspended" enum:"forward,voicemail,message" doc:"The tenant is suspended or cancelled"`
 	Concurrency string `json:"concurrency" enum:"forward,voicemail,message" doc:"All lines are busy"`
 	Unavailable string `json:"unavailable" enum:"forward,voicemail,message" doc:"The model cannot be reached"`
+	Blocked     string `json:"blocked" enum:"reject,voicemail,message" doc:"The caller is on the block list"`
+	NoForward   string `json:"no_forward" enum:"voicemail,message" doc:"To be forwarded, and there is no forward number, or it is Kestrel's own"`
 }
 
 // What the owner may be told of (Notify.When).

@@ -210,6 +210,8 @@ func (c *check) routing(r Routing) {
 	c.oneOf("routing.suspended", r.Suspended, ToForward, ToVoicemail, ToMessage)
 	c.oneOf("routing.concurrency", r.Concurrency, ToForward, ToVoicemail, ToMessage)
 	c.oneOf("routing.unavailable", r.Unavailable, ToForward, ToVoicemail, ToMessage)
+	c.oneOf("routing.blocked", r.Blocked, ToReject, ToVoicemail, ToMessage)
+	c.oneOf("routing.no_forward", r.NoForward, ToVoicemail, ToMessage)
 }
 
 func (c *check) notify(n *Notify) {

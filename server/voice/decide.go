@@ -11,7 +11,7 @@ const (
 	RouteForward   Route = agent.ToForward
 	RouteVoicemail Route = agent.ToVoicemail
 	RouteMessage   Route = agent.ToMessage
-	RouteReject    Route = "reject"
+	RouteReject    Route = agent.ToReject
 )
 
 // Why a call takes its route, as call_logs.route_reason has it. The empty one is a call as usual.
@@ -51,7 +51,7 @@ type Answer struct {
 func Decide(s Situation) Answer {
 	switch {
 	case s.Blocked:
-		return Answer{Route: RouteReject, Reason: BecauseBlocked}
+		return s.instead(s.Routing.Blocked, RouteReject, BecauseBlocked)
 	case s.Status == "suspended" || s.Status == "cancelled":
 		return s.instead(s.Routing.Suspended, RouteMessage, s.Status)
 	case s.Status != "trial" && s.Status != "active":
@@ -93,6 +93,9 @@ func (s Situation) instead(wish string, fallback Route, reason string) Answer {
 		return Answer{Route: route, Reason: reason}
 	}
 	if s.ForwardTo == "" || s.ForwardOurs {
+		if s.Routing.NoForward == agent.ToMessage {
+			return Answer{Route: RouteMessage, Reason: reason}
+		}
 		return Answer{Route: RouteVoicemail, Reason: reason}
 	}
 	return Answer{Route: RouteForward, Reason: reason, To: s.ForwardTo}

@@ -35,6 +35,8 @@ func TestDecide(t *testing.T) {
 		"pending":                           {with(func(s *Situation) { s.Status = "pending" }), Answer{Route: RouteMessage, Reason: BecauseNotLive}},
 		"blocked":                           {with(func(s *Situation) { s.Blocked = true }), Answer{Route: RouteReject, Reason: BecauseBlocked}},
 		"blocked and suspended":             {with(func(s *Situation) { s.Blocked = true; s.Status = "suspended" }), Answer{Route: RouteReject, Reason: BecauseBlocked}},
+		"blocked, message wished":           {with(func(s *Situation) { s.Blocked = true; s.Routing.Blocked = agent.ToMessage }), Answer{Route: RouteMessage, Reason: BecauseBlocked}},
+		"nowhere to go, message wished":     {with(func(s *Situation) { s.Full, s.ForwardTo, s.Routing.NoForward = true, "", agent.ToMessage }), Answer{Route: RouteMessage, Reason: BecauseConcurrency}},
 		"lines busy":                        {with(func(s *Situation) { s.Full = true }), Answer{RouteForward, BecauseConcurrency, to}},
 		"lines busy, nowhere to go":         {with(func(s *Situation) { s.Full = true; s.ForwardTo = "" }), Answer{Route: RouteVoicemail, Reason: BecauseConcurrency}},
 		"lines busy, message wished":        {with(func(s *Situation) { s.Full = true; s.Routing.Concurrency = agent.ToMessage }), Answer{Route: RouteMessage, Reason: BecauseConcurrency}},

@@ -108,7 +108,7 @@ comment on column public.contacts.name is 'As they gave it.';
 comment on column public.contacts.email is 'As they gave it.';
 comment on column public.contacts.address is 'Where the work is.';
 comment on column public.contacts.notes is 'The customer''s notes.';
-comment on column public.contacts.is_blocked is 'Calls from here are rejected.';
+comment on column public.contacts.is_blocked is 'Calls from here are rejected, or what the receptionist''s settings say of blocked callers.';
 comment on column public.contacts.created_at is 'First seen.';
 comment on column public.contacts.updated_at is 'Last edited.';
 
@@ -162,7 +162,7 @@ comment on column public.call_logs.ended_at is 'When it ended.';
 comment on column public.call_logs.duration_seconds is 'Billable seconds, as Twilio reports them.';
 comment on column public.call_logs.agent_seconds is 'Seconds the agent spoke with the caller.';
 comment on column public.call_logs.is_test is 'Made from the dashboard: never counted.';
-comment on column public.call_logs.is_blocked is 'Rejected: never counted.';
+comment on column public.call_logs.is_blocked is 'The caller was blocked: never counted.';
 comment on column public.call_logs.outcome is 'booked, message, transferred…';
 comment on column public.call_logs.summary is 'What it was about.';
 comment on column public.call_logs.sentiment is 'positive, neutral or negative.';

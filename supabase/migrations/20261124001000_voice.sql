@@ -138,7 +138,7 @@ begin
     when 'call.started' then
       update public.call_logs set from_number = coalesce(p ->> 'from', from_number), to_number = coalesce(p ->> 'to', to_number), started_at = least(started_at, p_at),
         route = coalesce(p ->> 'route', route), route_reason = coalesce(nullif(p ->> 'route_reason', ''), route_reason), agent_version = coalesce((p ->> 'agent_version')::int, agent_version),
-        is_blocked = is_blocked or coalesce(p ->> 'route' = 'reject', false),
+        is_blocked = is_blocked or coalesce(p ->> 'route' = 'reject' or p ->> 'route_reason' = 'blocked', false),
         is_test = is_test or coalesce(p ->> 'channel' in ('test', 'scenario'), false),
         phone_number_id = coalesce(phone_number_id, (select id from public.phone_numbers where tenant_id = c.tenant_id and phone_number = p ->> 'to' and released_at is null))
       where id = c.id;
