@@ -372,7 +372,7 @@ type CallLog struct {
 	AgentSeconds int32 `json:"agent_seconds"`
 	// Made from the dashboard: never counted.
 	IsTest bool `json:"is_test"`
-	// Rejected: never counted.
+	// The caller was blocked: never counted.
 	IsBlocked bool `json:"is_blocked"`
 	// booked, message, transferred…
 	Outcome *string `json:"outcome"`
@@ -518,7 +518,7 @@ type Contact struct {
 	Address string `json:"address"`
 	// The customer's notes.
 	Notes string `json:"notes"`
-	// Calls from here are rejected.
+	// Calls from here are rejected, or what the receptionist's settings say of blocked callers.
 	IsBlocked bool `json:"is_blocked"`
 	// First seen.
 	CreatedAt time.Time `json:"created_at"`
