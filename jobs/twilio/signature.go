@@ -61,7 +61,7 @@ func portForms(rawURL string) []string {
 	if err != nil {
 		return []string{rawURL}
 	}
-	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	port := map[string]string{"http": "80", "https": "443", "ws": "80", "wss": "443"}[u.Scheme]
 	switch u.Port() {
 	case "":
 		if port != "" {

@@ -1,69 +1,10 @@
 package voice_test
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 )
-
-func TestHostileWebhooks(t *testing.T) {
-	t.Parallel()
-	o := newOffice(t)
-	o.company("acme", "+16175550199", "")
-	before := o.rows()
-	incoming, status := "/api/voice/incoming?tenant=haiec", "/api/voice/status?tenant=haiec"
-	text := url.Values{"MessageSid": {"SM" + strings.Repeat("a", 32)}, "From": {aCaller}, "To": {haiec}, "Body": {"hello"}}
-	call := ringing(callSID(), aCaller, haiec)
-	huge := ringing(callSID(), aCaller, haiec)
-	huge.Set("CallerName", strings.Repeat("x", 70<<10))
-	for name, c := range map[string]struct {
-		target string
-		form   url.Values
-		spoil  func(*http.Request)
-		want   int
-	}{
-		"no signature":            {incoming, call, func(r *http.Request) { r.Header.Del("X-Twilio-Signature") }, 403},
-		"wrong signature":         {incoming, call, func(r *http.Request) { r.Header.Set("X-Twilio-Signature", "c2lnbmVk") }, 403},
-		"another query":           {incoming, call, func(r *http.Request) { r.URL.RawQuery = "tenant=haiec&step=x" }, 403},
-		"another path":            {incoming, call, func(r *http.Request) { r.URL.Path = "/api/voice/status" }, 403},
-		"another tenant's slug":   {"/api/voice/incoming?tenant=acme", call, nil, 403},
-		"its status too":          {"/api/voice/status?tenant=acme", statusOf(callSID(), "completed", 9), nil, 403},
-		"its text too":            {"/api/sms/incoming?tenant=acme", text, nil, 403},
-		"no slug":                 {"/api/voice/incoming", call, nil, 403},
-		"unknown slug":            {"/api/voice/incoming?tenant=nobody", call, nil, 403},
-		"unknown number":          {incoming, ringing(callSID(), aCaller, "+16175550000"), nil, 404},
-		"GET":                     {incoming, call, func(r *http.Request) { r.Method = http.MethodGet }, 405},
-		"PUT":                     {status, call, func(r *http.Request) { r.Method = http.MethodPut }, 405},
-		"JSON":                    {incoming, call, func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, 400},
-		"no CallSid":              {incoming, url.Values{"To": {haiec}, "From": {aCaller}}, nil, 400},
-		"a CallSid that is none":  {incoming, ringing("CA1' or true", aCaller, haiec), nil, 400},
-		"a status that is none":   {status, statusOf(callSID(), "exploded", 0), nil, 400},
-		"oversized":               {incoming, huge, nil, 413},
-		"a recording that is not": {"/api/voice/recording?tenant=haiec", url.Values{"CallSid": {callSID()}, "RecordingSid": {"../../x"}}, nil, 400},
-	} {
-		alter := []func(*http.Request){}
-		if c.spoil != nil {
-			alter = append(alter, c.spoil)
-		}
-		if got := o.post(c.target, c.form, alter...); got.status != c.want || strings.Contains(got.body, "Response") {
-			t.Errorf("%s: %d %s, want %d", name, got.status, got.body, c.want)
-		}
-	}
-	if malformed := o.post(incoming, url.Values{}, func(r *http.Request) { r.Body = http.NoBody; r.ContentLength = 0 }); malformed.status != 403 && malformed.status != 400 {
-		t.Errorf("an empty form: %d", malformed.status)
-	}
-	if got := o.announce(incoming, 2<<20); got != 413 {
-		t.Errorf("oversized for anything: %d", got)
-	}
-	if n := o.bridge.Len(); n != 0 {
-		t.Errorf("%d calls were prepared", n)
-	}
-	o.journal.Settle(t.Context(), prettyQuick)
-	if after := o.rows(); after != before {
-		t.Errorf("%d rows were written", after-before)
-	}
-}
 
 func TestIncomingTwiceIsOneCall(t *testing.T) {
 	t.Parallel()

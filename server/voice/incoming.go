@@ -94,7 +94,7 @@ func (h *Hooks) render(w *webhook, call agent.Call, s Situation, a Answer, leg i
 	}
 	verbs = append(verbs, twiml.Connect{
 		Action: h.address(w, "/api/voice/next", "step", "agent", "leg", strconv.Itoa(leg)), Method: "POST",
-		Stream: twiml.Stream{URL: "ws" + strings.TrimPrefix(h.Base, "http") + "/api/voice/stream", Parameters: []twiml.Parameter{
+		Stream: twiml.Stream{URL: streamOf(h.Base) + streamPath, Parameters: []twiml.Parameter{
 			{Name: "tenant", Value: w.line.Profile.TenantID.String()},
 			{Name: "token", Value: h.Tokens.Mint(call, w.line.Profile.TenantID, leg)},
 		}},

@@ -2,6 +2,7 @@ package voice_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,26 @@ type office struct {
 	bridge    *voice.Bridge
 	tokens    *voice.Minter
 	base      string // of the api. host
+	log       logbook
 	stop      func()
+}
+
+// logbook is what the process logged so far, of warnings and worse.
+type logbook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logbook) count(part string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), part)
 }
 
 const (
@@ -84,7 +104,7 @@ func newOffice(t testing.TB, without ...string) *office {
 // start begins the process; o.stop ends it, and another may be started over the same journal.
 func (o *office) start(withModel bool) {
 	o.t.Helper()
-	log := slog.New(slog.NewTextHandler(o.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(o.t.Output(), &o.log), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	o.must(err)
 	o.base = fmt.Sprintf("http://api.localhost:%d", socket.Addr().(*net.TCPAddr).Port)

@@ -47,6 +47,8 @@ type Hooks struct {
 }
 
 const (
+	streamPath = "/api/voice/stream"
+
 	maxForm = 64 << 10 // bytes of a webhook's form
 	lookUp  = 300 * time.Millisecond
 	// keepWithin is how long a status waits for the disk before it is acknowledged all the same.
@@ -56,6 +58,7 @@ const (
 // What a webhook that is not taken gets. The reason is logged; the answer tells a stranger nothing.
 var (
 	errMethod     = edge.NewProblem(http.StatusMethodNotAllowed, "method_not_allowed", "Webhooks are POSTed.")
+	errNoUpgrade  = edge.NewProblem(http.StatusUpgradeRequired, "upgrade_required", "This is a websocket.")
 	errForm       = edge.NewProblem(http.StatusBadRequest, "form_invalid", "Send the form that Twilio sends.")
 	errTooLong    = edge.NewProblem(http.StatusRequestEntityTooLarge, "body_too_large", "No webhook is as long as this.")
 	errSignature  = edge.NewProblem(http.StatusForbidden, "signature_invalid", "The request is not signed by Twilio.")
@@ -89,7 +92,7 @@ func (h *Hooks) Register(app fiber.Router) {
 	} {
 		app.All(path, handle)
 	}
-	app.All("/api/voice/stream", h.Lines.Stream)
+	app.All(streamPath, h.stream)
 }
 
 // A webhook is a verified request: who is called, and what Twilio says.
@@ -117,15 +120,41 @@ func (h *Hooks) hook(by naming, handle func(*webhook) error) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		w, refused := h.verify(c, by)
 		if refused != nil {
-			h.Log.Warn("webhook refused", "path", c.Path(), "code", refused.Code, "request_id", edge.FromContext(c.UserContext()).RequestID)
-			if refused == errMethod {
-				c.Set(fiber.HeaderAllow, http.MethodPost)
-			}
-			return refused
+			return h.refuse(c, refused)
 		}
-		return handle(w)
+		err := handle(w)
+		if errors.As(err, &refused) {
+			return h.refuse(c, refused)
+		}
+		return err
 	}
 }
+
+// refuse logs why, and answers so.
+func (h *Hooks) refuse(c *fiber.Ctx, refused *edge.Problem) error {
+	h.Log.Warn("webhook refused", "path", c.Path(), "code", refused.Code, "request_id", edge.FromContext(c.UserContext()).RequestID)
+	if refused == errMethod {
+		c.Set(fiber.HeaderAllow, http.MethodPost)
+	}
+	return refused
+}
+
+// stream lets Twilio's handshake through to the bridge. Twilio signs it like a webhook without a form, over the wss URL that
+// the TwiML gave, and wants the signature checked
+// (https://www.twilio.com/docs/global-infrastructure/firewall-configurations/media-streams-configuration): so one without
+// is nobody's. Which call it is, and that it is the first, its token tells.
+func (h *Hooks) stream(c *fiber.Ctx) error {
+	if !twilio.Verify(h.AuthToken, streamOf(h.Base)+string(c.Request().Header.RequestURI()), nil, c.Get("X-Twilio-Signature")) {
+		return h.refuse(c, errSignature)
+	}
+	if err := h.Lines.Stream(c); !errors.Is(err, fiber.ErrUpgradeRequired) {
+		return err
+	}
+	return h.refuse(c, errNoUpgrade)
+}
+
+// streamOf is where media streams go: base with the websockets' scheme.
+func streamOf(base string) string { return "ws" + strings.TrimPrefix(base, "http") }
 
 func (h *Hooks) verify(c *fiber.Ctx, by naming) (*webhook, *edge.Problem) {
 	switch body := c.Body(); {
