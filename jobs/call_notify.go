@@ -36,7 +36,7 @@ func (w *callNotifyWorker) Work(ctx context.Context, job *river.Job[CallNotify])
 	if err != nil {
 		return err
 	}
-	if c.ClosedAt != nil && (c.Settling && w.Now().Sub(*c.ClosedAt) < w.Config.Tuning.AnalysisDue || missed(c) && w.Now().Sub(*c.ClosedAt) < w.Config.Tuning.VoicemailIn) {
+	if c.ClosedAt != nil && (c.Settling && w.Now().Sub(*c.ClosedAt) < w.Config.Tuning.AnalysisDue || (c.Missed || c.Forwarding) && w.Now().Sub(*c.ClosedAt) < w.Config.Tuning.VoicemailIn) {
 		return river.JobSnooze(min(3*time.Second, w.Config.Tuning.AnalysisDue/10))
 	}
 	policy, err := w.Reception.Policy(ctx, c.TenantID)
@@ -47,9 +47,20 @@ func (w *callNotifyWorker) Work(ctx context.Context, job *river.Job[CallNotify])
 	if err != nil {
 		return err
 	}
+	// What is left after this has been told is told by itself: nothing may come in between.
+	allTold := func(q *db.Queries) error {
+		if err := q.HoldCall(ctx, c.ID); err != nil {
+			return err
+		}
+		now, err := q.CallMessages(ctx, c.TenantID, c.ID)
+		if err == nil && len(now) != len(left) {
+			err = river.JobSnooze(0)
+		}
+		return err
+	}
 	reason := w.reason(policy, c, left)
 	if reason == "" {
-		return finishSaying(ctx, &w.Deps, job, "Nothing that the owner wants to be told of.", nil)
+		return finishSaying(ctx, &w.Deps, job, "Nothing that the owner wants to be told of.", allTold)
 	}
 	bookings, err := q.CallBookings(ctx, c.TenantID, c.ID)
 	if err != nil {
@@ -77,16 +88,14 @@ func (w *callNotifyWorker) Work(ctx context.Context, job *river.Job[CallNotify])
 		short = left[0].Body
 	}
 	return finish(ctx, &w.Deps, job, func(q *db.Queries) error {
+		if err := allTold(q); err != nil {
+			return err
+		}
 		if n, err := q.CallTold(ctx, w.Now(), c.ID); err != nil || n == 0 {
 			return err
 		}
 		return tell(ctx, q, policy, notice{db.NotifyOwnerParams{TenantID: c.TenantID, DedupeKey: "call:" + c.ID.String()}, c.OwnerEmail, short, p})
 	})
-}
-
-// missed says that a caller reached neither the receptionist nor, as far as is known, a person or the voicemail.
-func missed(c db.CallToTellRow) bool {
-	return c.AnsweredAt == nil && c.TransferredAt == nil && c.VoicemailSid == nil && c.Route != nil && (*c.Route == "agent" || *c.Route == "voicemail")
 }
 
 // reason is what to tell the owner of the call; empty for nothing. An emergency has been told while it was reported.
@@ -99,7 +108,7 @@ func (w *callNotifyWorker) reason(p Policy, c db.CallToTellRow, left []db.CallMe
 	if c.VoicemailSid != nil || slices.ContainsFunc(left, func(m db.CallMessagesRow) bool { return !m.IsUrgent }) {
 		reasons = append(reasons, whenMessage)
 	}
-	if missed(c) {
+	if c.Missed {
 		reasons = append(reasons, whenMissed)
 	}
 	if c.AnsweredAt != nil {

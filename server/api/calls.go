@@ -43,7 +43,7 @@ type CallFilter struct {
 	PageInput
 	From      time.Time `query:"from" doc:"Started at or after this"`
 	To        time.Time `query:"to" doc:"Started before this"`
-	Outcome   []string  `query:"outcome" maxItems:"10" enum:"booked,rescheduled,cancelled,message,transferred,answered,abandoned,voicemail,spam" doc:"One or more, separated by commas"`
+	Outcome   []string  `query:"outcome" maxItems:"10" enum:"booked,rescheduled,cancelled,message,transferred,answered,abandoned,voicemail,missed,spam" doc:"One or more, separated by commas"`
 	Sentiment string    `query:"sentiment" enum:"positive,neutral,negative"`
 	Number    string    `query:"number" maxLength:"20" example:"+16175551234" doc:"The caller's or the called number, or a part of it"`
 	Contact   id        `query:"contact_id"`

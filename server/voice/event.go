@@ -26,6 +26,7 @@ const (
 	CallTurn      = "call.turn"
 	CallTool      = "call.tool"
 	CallEnded     = "call.ended"
+	CallForwarded = "call.forwarded"
 	CallRecording = "call.recording"
 	SMSReceived   = "sms.received"
 	SMSStatus     = "sms.status"

@@ -4,6 +4,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"kestrel.ai/server/sandbox"
+	"kestrel.ai/server/sandbox/caller"
 )
 
 func TestIncomingTwiceIsOneCall(t *testing.T) {
@@ -140,4 +143,24 @@ func TestTexts(t *testing.T) {
 	stop := url.Values{"MessageSid": {"SM" + strings.Repeat("d", 32)}, "From": {aCaller}, "To": {haiec}, "Body": {" stop "}}
 	o.post("/api/sms/incoming?tenant=haiec", stop)
 	o.row(`select count(*) = 1 from messages where opt_out_type = 'stop'`)
+}
+
+// TestAForwardThatNobodyTakes: the caller rings, without a model, through to the owner's phone, which nobody answers, and
+// hangs up at the tone; another is answered.
+func TestAForwardThatNobodyTakes(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, noModel)
+	for answers, want := range map[sandbox.Answers]string{
+		sandbox.AnswersNever: "missed|missed", sandbox.AnswersBusy: "missed|missed", sandbox.AnswersFailed: "missed|missed", sandbox.AnswersPerson: "forwarded|transferred",
+	} {
+		o.must(o.sandbox.SetPhone(sandbox.Phone{Number: haiecOwner, Answers: answers}))
+		call := caller.Ring(t, o.vendor, haiec, aCaller)
+		if answers == sandbox.AnswersPerson {
+			call.Until("the owner is on the line", func(c sandbox.Call) bool { return c.AnswerAt != nil })
+		} else {
+			call.Hears("please leave a message")
+		}
+		call.HangsUp()
+		o.row(`select concat_ws('|', end_reason, outcome) = $2 from call_logs where call_sid = $1`, call.SID, want)
+	}
 }

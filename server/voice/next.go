@@ -17,10 +17,18 @@ const maxLegs = 2
 // CallTransferred is the type of the event that the person to whom a call was handed has taken it.
 const CallTransferred = "call.transferred"
 
+// ForwardEnded is the data of a call.forwarded.
+type ForwardEnded struct {
+	Taken bool `json:"taken"` // a person had the caller on the line
+}
+
 // next is how a call goes on when a verb has ended: the agent's stream, a dialled number, a recording.
 func (h *Hooks) next(w *webhook) error {
 	sid := strings.Clone(w.form.Get("CallSid"))
 	s := h.situation(w.line, h.callOf(w, sid))
+	if w.param("step") == "forwarded" && !w.check { // it may have ended with the caller
+		h.tell(w.line, agent.Call{SID: sid}, CallForwarded, ForwardEnded{Taken: bridged(w)})
+	}
 	if w.form.Get("CallStatus") == "completed" || w.check {
 		return w.answer(twiml.Document()) // the caller has hung up
 	}

@@ -199,7 +199,8 @@ func (q *Queries) CallToFetch(ctx context.Context, id uuid.UUID) (CallToFetchRow
 }
 
 const callToTell = `-- name: CallToTell :one
-select c.id, c.tenant_id, c.started_at, c.ended_at, c.closed_at, c.duration_seconds, c.from_number, c.is_test, c.is_blocked, c.answered_at, c.transferred_at, c.voicemail_sid, c.notified_at, c.route,
+select c.id, c.tenant_id, c.started_at, c.ended_at, c.closed_at, c.duration_seconds, c.from_number, c.is_test, c.is_blocked, c.answered_at, c.voicemail_sid, c.notified_at,
+  private.was_missed(c)::boolean as missed, (c.route = 'forward' and c.forward_taken is null and c.voicemail_sid is null)::boolean as forwarding,
   coalesce(private.call_outcome(c.id), c.outcome, '')::text as outcome, coalesce(c.summary, '')::text as summary, coalesce(c.follow_up, '')::text as follow_up,
   coalesce(nullif(c.caller_name, ''), k.name, '')::text as caller_name, coalesce(c.callback_number, c.from_number, '')::text as caller_phone, coalesce(c.caller_address, '')::text as caller_address,
   t.slug, t.company_name, t.owner_email, t.timezone, t.deleted_at,
@@ -218,10 +219,10 @@ type CallToTellRow struct {
 	IsTest          bool       `json:"is_test"`
 	IsBlocked       bool       `json:"is_blocked"`
 	AnsweredAt      *time.Time `json:"answered_at"`
-	TransferredAt   *time.Time `json:"transferred_at"`
 	VoicemailSid    *string    `json:"voicemail_sid"`
 	NotifiedAt      *time.Time `json:"notified_at"`
-	Route           *string    `json:"route"`
+	Missed          bool       `json:"missed"`
+	Forwarding      bool       `json:"forwarding"`
 	Outcome         string     `json:"outcome"`
 	Summary         string     `json:"summary"`
 	FollowUp        string     `json:"follow_up"`
@@ -236,7 +237,7 @@ type CallToTellRow struct {
 	Settling        bool       `json:"settling"`
 }
 
-// settling: its analysis is still to come.
+// settling: its analysis is still to come. forwarding: nobody has said yet whether a person took it.
 func (q *Queries) CallToTell(ctx context.Context, id uuid.UUID) (CallToTellRow, error) {
 	row := q.db.QueryRow(ctx, callToTell, id)
 	var i CallToTellRow
@@ -251,10 +252,10 @@ func (q *Queries) CallToTell(ctx context.Context, id uuid.UUID) (CallToTellRow, 
 		&i.IsTest,
 		&i.IsBlocked,
 		&i.AnsweredAt,
-		&i.TransferredAt,
 		&i.VoicemailSid,
 		&i.NotifiedAt,
-		&i.Route,
+		&i.Missed,
+		&i.Forwarding,
 		&i.Outcome,
 		&i.Summary,
 		&i.FollowUp,
@@ -393,6 +394,16 @@ select private.forget_recordings($1::uuid[])
 
 func (q *Queries) ForgetRecordings(ctx context.Context, calls []uuid.UUID) error {
 	_, err := q.db.Exec(ctx, forgetRecordings, calls)
+	return err
+}
+
+const holdCall = `-- name: HoldCall :exec
+select from call_logs where id = $1 for no key update
+`
+
+// What is said of the call from now on waits for the end of the transaction.
+func (q *Queries) HoldCall(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, holdCall, id)
 	return err
 }
 

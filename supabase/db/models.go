@@ -408,6 +408,8 @@ type CallLog struct {
 	TransferNumber *string `json:"transfer_number"`
 	// When that person took it.
 	TransferredAt *time.Time `json:"transferred_at"`
+	// Whether a person took the call when it was forwarded without the agent; null where it was not, or nobody has said.
+	ForwardTaken *bool `json:"forward_taken"`
 	// Half of the agent's answers began within so many milliseconds.
 	LatencyP50Ms *int32 `json:"latency_p50_ms"`
 	// 95 % of them did.

@@ -8,9 +8,10 @@ alter table public.call_logs
   add column agent_ended_at timestamptz,
   add column agent_estimated boolean not null default false,
   add column end_reason text constraint call_logs_end_reason_known check (end_reason in ('caller_hung_up', 'agent_hung_up', 'transferred', 'caller_silent', 'too_long',
-    'model_unreachable', 'model_lost', 'model_silent', 'stream_lost', 'never_connected', 'drained', 'broken', 'forwarded', 'voicemail', 'message', 'rejected', 'unknown')),
+    'model_unreachable', 'model_lost', 'model_silent', 'stream_lost', 'never_connected', 'drained', 'broken', 'forwarded', 'voicemail', 'message', 'missed', 'rejected', 'unknown')),
   add column transfer_number text,
   add column transferred_at timestamptz,
+  add column forward_taken boolean,
   add column latency_p50_ms int,
   add column latency_p95_ms int,
   add column carrier_cost_micros bigint not null default 0,
@@ -34,6 +35,7 @@ comment on column public.call_logs.agent_estimated is 'The agent''s seconds are 
 comment on column public.call_logs.end_reason is 'Why the call ended, from a fixed list: caller_hung_up, agent_hung_up, transferred, voicemail…';
 comment on column public.call_logs.transfer_number is 'Whom the agent wanted to hand the call to.';
 comment on column public.call_logs.transferred_at is 'When that person took it.';
+comment on column public.call_logs.forward_taken is 'Whether a person took the call when it was forwarded without the agent; null where it was not, or nobody has said.';
 comment on column public.call_logs.latency_p50_ms is 'Half of the agent''s answers began within so many milliseconds.';
 comment on column public.call_logs.latency_p95_ms is '95 % of them did.';
 comment on column public.call_logs.carrier_cost_micros is 'The telephone network''s part of the cost, in millionths of a US dollar.';
@@ -105,6 +107,18 @@ begin
 end $$;
 comment on function private.call_row(uuid, uuid, text, timestamptz, jsonb) is 'The call with that SID, made if this is the first that is heard of it; null if it is another tenant''s.';
 
+create function private.was_missed(c public.call_logs) returns boolean language sql immutable set search_path = '' as $$
+  select not c.is_blocked and c.transferred_at is null and c.voicemail_sid is null and c.forward_taken is not true
+    and (c.forward_taken is false or c.answered_at is null and coalesce(c.route in ('agent', 'voicemail'), false))
+$$;
+comment on function private.was_missed(public.call_logs) is 'Whether the caller reached neither the receptionist nor, as far as is known, a person or the voicemail.';
+
+create function private.unattended_end(c public.call_logs) returns text language sql immutable set search_path = '' as $$
+  select case when private.was_missed(c) then 'missed' when c.voicemail_sid is not null then 'voicemail'
+    else case c.route when 'forward' then 'forwarded' when 'reject' then 'rejected' when 'voicemail' then 'voicemail' when 'message' then 'message' else 'unknown' end end
+$$;
+comment on function private.unattended_end(public.call_logs) is 'Why a call ended of which no receptionist has said so.';
+
 create function private.close_call(p_call uuid, p_at timestamptz, p_force boolean default false) returns void
 language plpgsql security definer set search_path = '' as $$
 declare c public.call_logs; v_kind text;
@@ -117,9 +131,13 @@ begin
       agent_seconds = greatest(1, least(duration_seconds, duration_seconds - extract(epoch from c.answered_at - c.started_at)::int)) where id = p_call;
   end if;
   if c.closed_at is null then
-    update public.call_logs set closed_at = p_at, end_reason = coalesce(end_reason, case route when 'forward' then 'forwarded' when 'reject' then 'rejected'
-      when 'voicemail' then 'voicemail' when 'message' then 'message' else 'unknown' end) where id = p_call;
+    update public.call_logs set closed_at = p_at, end_reason = coalesce(end_reason, private.unattended_end(c)) where id = p_call;
     perform private.emit(c.tenant_id, c.id, 'call.closed', pg_catalog.jsonb_build_object('status', c.status));
+  elsif c.answered_at is null and c.end_reason in ('forwarded', 'voicemail', 'missed', 'unknown') and c.end_reason <> private.unattended_end(c) then
+    update public.call_logs set end_reason = private.unattended_end(c) where id = p_call; -- the voicemail, or who took it, is told of later
+  end if;
+  if c.analysed_at is null and c.outcome is distinct from coalesce(private.call_outcome(p_call), c.outcome) then
+    update public.call_logs set outcome = private.call_outcome(p_call) where id = p_call;
   end if;
   if c.is_test then return; end if;
   foreach v_kind in array array['call_analyze', 'call_notify'] loop
@@ -176,6 +194,9 @@ begin
       v_told := pg_catalog.jsonb_build_object('reason', p ->> 'reason');
     when 'call.transferred' then
       update public.call_logs set transferred_at = coalesce(transferred_at, p_at), outcome = coalesce(outcome, 'transferred') where id = c.id;
+    when 'call.forwarded' then
+      update public.call_logs set forward_taken = coalesce(forward_taken, false) or (p ->> 'taken')::boolean where id = c.id;
+      v_told := p;
     when 'call.status' then
       -- The last word stands; of two last ones, the first, with Twilio's longer duration.
       v_status := case when private.is_final(c.status) then c.status when private.is_final(p ->> 'status') or (v_rank ->> (p ->> 'status'))::int > coalesce((v_rank ->> c.status)::int, 0) then p ->> 'status' else c.status end;
@@ -286,7 +307,7 @@ create trigger limit_after after update of max_monthly_calls, industry on public
   when ((old.max_monthly_calls, old.industry) is distinct from (new.max_monthly_calls, new.industry)) execute function private.limit_after();
 comment on function private.limit_after() is 'Tells every server, at commit, how many calls the tenant now has.';
 
-revoke execute on function private.is_final(text), private.call_row(uuid, uuid, text, timestamptz, jsonb), private.close_call(uuid, timestamptz, boolean),
+revoke execute on function private.is_final(text), private.was_missed(public.call_logs), private.unattended_end(public.call_logs), private.call_row(uuid, uuid, text, timestamptz, jsonb), private.close_call(uuid, timestamptz, boolean),
   private.record_call(text, public.call_logs, timestamptz, jsonb), private.record_text(uuid, text, timestamptz, jsonb),
   private.record_call_event(uuid, text, uuid, uuid, text, timestamptz, jsonb), private.block_after(), private.limit_after() from public;
-grant execute on function private.is_final(text), private.record_call_event(uuid, text, uuid, uuid, text, timestamptz, jsonb), private.close_call(uuid, timestamptz, boolean) to service_role;
+grant execute on function private.is_final(text), private.was_missed(public.call_logs), private.record_call_event(uuid, text, uuid, uuid, text, timestamptz, jsonb), private.close_call(uuid, timestamptz, boolean) to service_role;

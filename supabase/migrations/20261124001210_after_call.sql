@@ -39,10 +39,11 @@ language sql stable security definer set search_path = '' as $$
     when exists (select from public.appointments a where a.tenant_id = c.tenant_id and a.conversation_id = c.id and a.status <> 'cancelled') then 'booked'
     when changed.moved then 'rescheduled'
     when changed.cancelled then 'cancelled'
-    when c.transferred_at is not null then 'transferred'
+    when c.transferred_at is not null or c.forward_taken then 'transferred'
     when exists (select from public.call_messages m where m.tenant_id = c.tenant_id and m.conversation_id = c.id) then 'message'
     when c.voicemail_sid is not null then 'voicemail'
-    when not exists (select from public.call_turns u where u.tenant_id = c.tenant_id and u.call_id = c.id and u.speaker = 'caller') then 'abandoned' end
+    when private.was_missed(c) then 'missed'
+    when c.answered_at is not null and not exists (select from public.call_turns u where u.tenant_id = c.tenant_id and u.call_id = c.id and u.speaker = 'caller') then 'abandoned' end
   from public.call_logs c cross join lateral (
     select coalesce(pg_catalog.bool_or(n.change = 'moved'), false) as moved, coalesce(pg_catalog.bool_or(n.change = 'cancelled'), false) as cancelled
     from public.appointments a join public.appointment_notices n on n.tenant_id = a.tenant_id and n.appointment_id = a.id
@@ -84,13 +85,14 @@ comment on function private.keep_outcome(uuid) is 'The outcome alone, of a call 
 create function private.message_after() returns trigger language plpgsql security definer set search_path = '' as $$
 begin
   if private.importing(new.tenant_id) then return null; end if;
-  if new.is_urgent or exists (select from public.messages where id = new.conversation_id and tenant_id = new.tenant_id) then
+  if new.is_urgent or exists (select from public.messages where id = new.conversation_id and tenant_id = new.tenant_id)
+     or exists (select from public.jobs where subject_id = new.conversation_id and kind = 'call_notify' and state = 'done') then
     perform private.enqueue('message_notify', new.tenant_id, new.id);
   end if;
   return null;
 end $$;
 create trigger message_after after insert on public.call_messages for each row execute function private.message_after();
-comment on function private.message_after() is 'A message of a call is told with the call; the owner hears at once of what is urgent, or was texted.';
+comment on function private.message_after() is 'A message of a call is told with the call; the owner hears at once of what is urgent, was texted, or comes when the call has been told.';
 
 create function private.notify_owner(p_tenant uuid, p_dedupe text, p_email text, p_params jsonb, p_phone text, p_text text) returns void
 language plpgsql security definer set search_path = '' as $$

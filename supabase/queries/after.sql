@@ -47,8 +47,9 @@ select private.keep_outcome(@id::uuid);
 select private.job_step(@id::uuid, 'done', 'done', @reason::text, @attempt::int);
 
 -- name: CallToTell :one
--- settling: its analysis is still to come.
-select c.id, c.tenant_id, c.started_at, c.ended_at, c.closed_at, c.duration_seconds, c.from_number, c.is_test, c.is_blocked, c.answered_at, c.transferred_at, c.voicemail_sid, c.notified_at, c.route,
+-- settling: its analysis is still to come. forwarding: nobody has said yet whether a person took it.
+select c.id, c.tenant_id, c.started_at, c.ended_at, c.closed_at, c.duration_seconds, c.from_number, c.is_test, c.is_blocked, c.answered_at, c.voicemail_sid, c.notified_at,
+  private.was_missed(c)::boolean as missed, (c.route = 'forward' and c.forward_taken is null and c.voicemail_sid is null)::boolean as forwarding,
   coalesce(private.call_outcome(c.id), c.outcome, '')::text as outcome, coalesce(c.summary, '')::text as summary, coalesce(c.follow_up, '')::text as follow_up,
   coalesce(nullif(c.caller_name, ''), k.name, '')::text as caller_name, coalesce(c.callback_number, c.from_number, '')::text as caller_phone, coalesce(c.caller_address, '')::text as caller_address,
   t.slug, t.company_name, t.owner_email, t.timezone, t.deleted_at,
@@ -60,6 +61,10 @@ select body, is_urgent, caller_name, coalesce(caller_phone, '')::text as caller_
 
 -- name: CallBookings :many
 select starts_at, service, customer_name, address from appointments where tenant_id = @tenant_id and conversation_id = @call_id::uuid and status = 'scheduled' order by starts_at;
+
+-- name: HoldCall :exec
+-- What is said of the call from now on waits for the end of the transaction.
+select from call_logs where id = @id for no key update;
 
 -- name: CallTold :execrows
 update call_logs set notified_at = @at::timestamptz where id = @id and notified_at is null;
