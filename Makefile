@@ -7,12 +7,12 @@ MAKEFLAGS += --no-builtin-rules
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 GOBUILD := go build -buildvcs=false -ldflags "-X main.version=$(VERSION)"
-NPM_CI  := npm ci --no-audit --no-fund --loglevel=error
-UI      := $(filter-out admin-ui/node_modules admin-ui/dist admin-ui/%.go,$(wildcard admin-ui/*)) $(shell find admin-ui/src -type f)
+NPM_CI  := PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --loglevel=error
+UI      := $(filter-out admin-ui/node_modules admin-ui/dist admin-ui/e2e admin-ui/%.go,$(wildcard admin-ui/*)) $(shell find admin-ui/src -type f)
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
 
 ##@ Build
 
@@ -59,7 +59,7 @@ readme:
 ##@ Check
 
 .PHONY: test
-test: lint drift production test-ui build test-go ## Run every check; what CI runs
+test: lint drift production test-ui build test-e2e test-go ## Run every check; what CI runs
 
 .PHONY: test-go
 test-go: deps admin-ui/dist/.built ## Run the Go tests with the race detector
@@ -68,6 +68,11 @@ test-go: deps admin-ui/dist/.built ## Run the Go tests with the race detector
 .PHONY: test-ui
 test-ui: admin-ui/node_modules/.installed ## Check, type and test the UI
 	cd admin-ui && npm run --silent check && npm run --silent test
+
+.PHONY: test-e2e
+test-e2e: build admin-ui/e2e/node_modules/.installed ## Run the browser tests against bin/kestrel dev: make test-e2e ARGS='journeys --headed'
+	cd admin-ui && node_modules/.bin/tsc -p e2e --noEmit
+	cd admin-ui/e2e && node_modules/.bin/playwright test $(ARGS)
 
 .PHONY: lint
 lint: bin/tools/golangci-lint ## Run gofmt, vet and the linters
@@ -103,5 +108,5 @@ bin/tools/%: .ci/tools/%/go.mod .ci/tools/%/go.sum
 
 .PHONY: clean
 clean: ## Remove what was built; the data of `make dev` in .kestrel stays
-	rm -rf bin admin-ui/node_modules supabase/node_modules
+	rm -rf bin admin-ui/node_modules admin-ui/e2e/node_modules supabase/node_modules
 	find admin-ui/dist -mindepth 1 ! -name .gitkeep -delete
