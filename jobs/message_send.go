@@ -51,7 +51,7 @@ func (w *messageSendWorker) Work(ctx context.Context, job *river.Job[MessageSend
 	// From here on the process may end, but not the request: what Twilio answers must be written down.
 	asked, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
-	sent, err := w.Twilio.SendSMS(asked, m.FromNumber, m.ToNumber, m.Body, twilio.TextStatusURL(w.Config.WebhookBase, m.Slug))
+	sent, err := w.Twilio.SendSMS(asked, m.FromNumber, m.ToNumber, m.Body, twilio.TextStatusURL(w.Config.WebhookBase, m.Slug, m.ID))
 	if err != nil {
 		f := judge(err)
 		// The code tells SQL what to learn from it: 21610 and 30034.

@@ -53,6 +53,12 @@ func TestTextsAreAnswered(t *testing.T) {
 	if n := scan[int](w, `select count(*) from private.text_steps`); n != 0 {
 		t.Error(n, "steps left")
 	}
+	// To Twilio the word is a request; to somebody who was asked a question it is the answer.
+	yes := w.hears(tenant, annsNumber, " yes", "start")
+	w.ends("done", "sms_answer", yes)
+	if n := scan[int](w, `select count(*) from messages where reply_to = $1`, yes); n != 1 {
+		t.Error("yes was not answered")
+	}
 	before := scan[int](w, `select count(*) from messages where reply_to is not null`)
 	w.exec(`select private.enqueue('sms_answer', $1, $2)`, tenant, first)
 	w.ends("done", "sms_answer", first)
@@ -79,7 +85,7 @@ func TestWhoWantsNoTexts(t *testing.T) {
 	if texts := w.texts(annsNumber); len(texts) != 0 {
 		t.Error(texts)
 	}
-	w.hears(tenant, annsNumber, "START", "start")
+	w.hears(tenant, annsNumber, "Yes", "start")
 	book("2099-07-04 19:00+00")
 	w.until("a confirmation", func() bool { return len(w.texts(annsNumber)) == 1 })
 

@@ -151,9 +151,10 @@ func (d *devProcess) signal(s syscall.Signal) error {
 	case err := <-d.exited:
 		return err
 	case <-time.After(30 * time.Second):
-		_ = d.cmd.Process.Kill()
+		_ = d.cmd.Process.Signal(syscall.SIGQUIT) // it says where it hangs
+		err := <-d.exited
 		d.t.Errorf("kestrel dev did not stop\n%s", d.output)
-		return <-d.exited
+		return err
 	}
 }
 

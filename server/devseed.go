@@ -165,12 +165,13 @@ with c as (
   from generate_series(0, least($2::int, 12) - 1) i returning id, phone_number, name),
 n as (select id, phone_number from phone_numbers where tenant_id = $1 and is_primary),
 k as (select id, phone_number, name, row_number() over (order by id) - 1 as i, count(*) over () as of from c)
-insert into call_logs (tenant_id, phone_number_id, contact_id, call_sid, from_number, to_number, status, started_at, ended_at, duration_seconds, agent_seconds, outcome, sentiment, summary, cost_micros)
-select $1, n.id, k.id, 'CA' || md5($1::text || g), k.phone_number, n.phone_number, 'completed', at, at + make_interval(secs => 40 + g * 7 % 200), 40 + g * 7 % 200, 38 + g * 7 % 200,
+insert into call_logs (tenant_id, phone_number_id, contact_id, call_sid, from_number, to_number, status, route, end_reason, started_at, answered_at, agent_ended_at, ended_at, closed_at, duration_seconds, agent_seconds, outcome, sentiment, summary, cost_micros)
+select $1, n.id, k.id, 'CA' || md5($1::text || g), k.phone_number, n.phone_number, 'completed', 'agent', 'caller_hung_up', at, at, ended, ended, ended, 40 + g * 7 % 200, 38 + g * 7 % 200,
   (array['booked','message','answered','transferred'])[1 + g % 4], (array['positive','neutral','positive','negative'])[1 + g % 4],
   (array['Booked a service visit.','Left a message about an invoice.','Asked for opening hours.','Emergency: handed over at once.'])[1 + g % 4], 85000 + g * 100
 from generate_series(1, $2::int) g cross join n join k on k.i = g % k.of
-cross join lateral (select now() - make_interval(hours => g * 3, mins => g * 11 % 60) as at) w`, tenant, t.calls)
+cross join lateral (select now() - make_interval(hours => g * 3, mins => g * 11 % 60) as at) w
+cross join lateral (select at + make_interval(secs => 40 + g * 7 % 200) as ended) e`, tenant, t.calls)
 		if err != nil {
 			return err
 		}

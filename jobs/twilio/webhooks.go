@@ -3,6 +3,8 @@ package twilio
 import (
 	"net/url"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // Webhooks are the URLs that Twilio calls for one number. It POSTs to all but
@@ -14,9 +16,10 @@ type Webhooks struct {
 	SMS           string // an incoming message
 }
 
-// TextStatusURL is where Twilio tells what became of a text of the tenant with this slug.
-func TextStatusURL(base, slug string) string {
-	return strings.TrimRight(base, "/") + "/api/sms/status?tenant=" + url.QueryEscape(slug)
+// TextStatusURL is where Twilio tells what became of a text of the tenant with this slug. It names the message: what Twilio
+// tells may be here before its SID has been written down.
+func TextStatusURL(base, slug string, message uuid.UUID) string {
+	return strings.TrimRight(base, "/") + "/api/sms/status?message=" + message.String() + "&tenant=" + url.QueryEscape(slug)
 }
 
 // WebhooksFor returns the URLs of the tenant with this slug under base (BASE_WEBHOOK_URL).

@@ -92,9 +92,10 @@ type Text struct {
 
 // TextStatus is the data of an sms.status.
 type TextStatus struct {
-	SID    string `json:"sid"`
-	Status string `json:"status"`          // Twilio's
-	Error  string `json:"error,omitempty"` // Twilio's code
+	SID     string `json:"sid"`
+	Message string `json:"message,omitempty"` // ours, by its id
+	Status  string `json:"status"`            // Twilio's
+	Error   string `json:"error,omitempty"`   // Twilio's code
 }
 
 // smsIncoming keeps a text. Nothing is said here: a job answers it, as the tenant wishes.
@@ -136,6 +137,9 @@ func (h *Hooks) smsStatus(w *webhook) error {
 	}
 	if status.Status == "" || len(status.SID) != 34 {
 		return errForm
+	}
+	if id, err := uuid.Parse(w.param("message")); err == nil {
+		status.Message = id.String()
 	}
 	return h.keepData(w, SMSStatus, status)
 }

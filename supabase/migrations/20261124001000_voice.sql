@@ -244,7 +244,10 @@ begin
     end if;
     insert into public.messages (id, tenant_id, phone_number_id, contact_id, direction, from_number, to_number, body, status, provider_sid, segments, opt_out_type, created_at)
     values (v_id, p_tenant, (select id from public.phone_numbers where tenant_id = p_tenant and phone_number = p ->> 'to' and released_at is null), v_contact,
-      'inbound', p ->> 'from', p ->> 'to', p ->> 'body', 'received', p ->> 'sid', coalesce((p ->> 'segments')::int, 0), p ->> 'opt_out_type', p_at)
+      'inbound', p ->> 'from', p ->> 'to', p ->> 'body', 'received', p ->> 'sid', coalesce((p ->> 'segments')::int, 0),
+      -- To who gets our texts, Yes is an answer.
+      case when pg_catalog.upper(pg_catalog.btrim(p ->> 'body')) <> 'YES' or exists (select from public.sms_opt_outs where tenant_id = p_tenant and phone_number = p ->> 'from')
+        then p ->> 'opt_out_type' end, p_at)
     on conflict (provider_sid) do nothing;
     if not found then return; end if;
     perform private.emit(p_tenant, v_id, 'sms.received', '{}');
@@ -253,8 +256,8 @@ begin
       perform private.enqueue('sms_answer', p_tenant, v_id);
     end if;
   else
-    update public.messages m set status = p ->> 'status', error = coalesce(p ->> 'error', m.error)
-    where m.tenant_id = p_tenant and m.provider_sid = p ->> 'sid' and m.status <> p ->> 'status'
+    update public.messages m set status = p ->> 'status', error = coalesce(p ->> 'error', m.error), provider_sid = coalesce(m.provider_sid, p ->> 'sid')
+    where m.tenant_id = p_tenant and (m.provider_sid = p ->> 'sid' or m.provider_sid is null and m.id = (p ->> 'message')::uuid and m.direction = 'outbound') and m.status <> p ->> 'status'
       and (not v_rank ? (p ->> 'status') or v_rank ? m.status and (v_rank ->> m.status)::int < (v_rank ->> (p ->> 'status'))::int)
       and m.status not in ('delivered', 'undelivered', 'failed')
     returning m.id into v_id;

@@ -82,6 +82,9 @@ func (m *memory) noteQuestion(text string) {
 			m.asked[q] = true
 		}
 	}
+	if strings.Contains(text, strings.TrimSuffix(askElse, "?")) { // a conversation by text comes back without the tools' answers
+		m.goal, m.when, m.exact, m.message = "", when{}, "", ""
+	}
 }
 
 // hear takes what the caller says.
