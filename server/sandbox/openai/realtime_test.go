@@ -254,6 +254,23 @@ func TestListeningIsTunable(t *testing.T) {
 	}
 }
 
+// TestTheClientCommits: without turn detection it is the client who says when the caller has finished.
+func TestTheClientCommits(t *testing.T) {
+	t.Parallel()
+	c := serve(t, openai.Options{}).open(t, map[string]any{"audio": map[string]any{
+		"input":  map[string]any{"format": map[string]any{"type": "audio/pcmu"}, "turn_detection": nil, "transcription": map[string]any{"model": "whisper-1"}},
+		"output": map[string]any{"format": map[string]any{"type": "audio/pcmu"}},
+	}})
+	c.play(speech.Encode("hello", speech.PerWord))
+	c.send(map[string]any{"type": "input_audio_buffer.commit"})
+	c.until("input_audio_buffer.committed")
+	c.until("conversation.item.input_audio_transcription.completed")
+	c.send(map[string]any{"type": "response.create"})
+	if heard, _ := c.answer(); heard != "Hello. How can I help you?" {
+		t.Errorf("heard %q", heard)
+	}
+}
+
 func TestSilenceOfTheCallerIsNoticed(t *testing.T) {
 	t.Parallel()
 	c := serve(t, openai.Options{}).open(t, map[string]any{"audio": map[string]any{
