@@ -72,7 +72,11 @@ test-ui: admin-ui/node_modules/.installed ## Check, type and test the UI
 .PHONY: test-e2e
 test-e2e: build admin-ui/e2e/node_modules/.installed ## Run the browser tests against bin/kestrel dev: make test-e2e ARGS='journeys --headed'
 	cd admin-ui && node_modules/.bin/tsc -p e2e --noEmit
-	cd admin-ui/e2e && node_modules/.bin/playwright test $(ARGS)
+	cd admin-ui/e2e && node_modules/.bin/playwright test --project browser $(ARGS)
+
+.PHONY: lighthouse
+lighthouse: build admin-ui/e2e/node_modules/.installed admin-ui/e2e/lighthouse/node_modules/.installed ## Score the entries by Lighthouse, on a phone and a desktop
+	cd admin-ui/e2e && node_modules/.bin/playwright test --project lighthouse $(ARGS)
 
 .PHONY: lint
 lint: bin/tools/golangci-lint ## Run gofmt, vet and the linters
@@ -108,5 +112,5 @@ bin/tools/%: .ci/tools/%/go.mod .ci/tools/%/go.sum
 
 .PHONY: clean
 clean: ## Remove what was built; the data of `make dev` in .kestrel stays
-	rm -rf bin admin-ui/node_modules admin-ui/e2e/node_modules supabase/node_modules
+	rm -rf bin admin-ui/node_modules admin-ui/e2e/node_modules admin-ui/e2e/lighthouse/node_modules supabase/node_modules
 	find admin-ui/dist -mindepth 1 ! -name .gitkeep -delete

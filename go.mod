@@ -3,6 +3,7 @@ module kestrel.ai
 go 1.26.0
 
 ignore (
+	./admin-ui/e2e/lighthouse/node_modules
 	./admin-ui/e2e/node_modules
 	./admin-ui/node_modules
 	./supabase/node_modules

@@ -2,7 +2,6 @@ import { defineConfig } from "@playwright/test"
 import { chromium, flags } from "./chromium.ts"
 
 export default defineConfig({
-  testMatch: "**/*.e2e.ts",
   outputDir: "test-results",
   globalSetup: "./stack.ts",
   fullyParallel: true,
@@ -11,6 +10,13 @@ export default defineConfig({
   timeout: 90_000,
   expect: { timeout: 20_000 },
   reporter: "list",
+  // make test-e2e, lists, shots and lighthouse each run one.
+  projects: [
+    { name: "browser", testMatch: "browser/*.e2e.ts" },
+    { name: "lists", testMatch: "lists/*.e2e.ts" },
+    { name: "shots", testMatch: "shots.e2e.ts" },
+    { name: "lighthouse", testMatch: "lighthouse/*.e2e.ts", workers: 1 },
+  ],
   use: {
     browserName: "chromium",
     launchOptions: { executablePath: chromium(), args: flags },

@@ -1,7 +1,7 @@
-import { auditSchemes, fits, settled } from "./audit.ts"
-import { at } from "./kestrel.ts"
-import { haiec, staff } from "./people.ts"
-import { signIn, test } from "./test.ts"
+import { auditSchemes, fits, settled } from "../audit.ts"
+import { at } from "../kestrel.ts"
+import { haiec, staff } from "../people.ts"
+import { signIn, test } from "../test.ts"
 
 test("landing and onboarding", async ({ page }) => {
   for (const path of ["/", "/onboarding"]) {
