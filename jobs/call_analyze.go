@@ -83,7 +83,7 @@ func (w *callAnalyzeWorker) Work(ctx context.Context, job *river.Job[CallAnalyze
 	case !w.OpenAI.Configured():
 		return unread("Not analysed: OpenAI is not configured. Set OPENAI_API_KEY.")
 	}
-	raw, micros, err := w.OpenAI.Structured(ctx, openai.Request{
+	raw, _, err := w.spend(q, c.ID).Structured(ctx, openai.Request{
 		Instructions: analysisInstructions, Turns: []openai.Turn{{Text: transcript(turns)}},
 	}, "call_analysis", json.RawMessage(analysisSchema))
 	if errors.Is(err, openai.ErrRefused) {
@@ -101,7 +101,7 @@ func (w *callAnalyzeWorker) Work(ctx context.Context, job *river.Job[CallAnalyze
 		return err
 	}
 	return finish(ctx, &w.Deps, job, func(q *db.Queries) error {
-		return q.KeepAnalysis(ctx, db.KeepAnalysisParams{ID: c.ID, Analysis: kept, Micros: micros, At: w.Now()})
+		return q.KeepAnalysis(ctx, c.ID, kept, w.Now())
 	})
 }
 

@@ -27,7 +27,6 @@ type rehearsed struct {
 	turns    []RehearsedTurn
 	outcomes []string
 	endless  bool // it used tools without ever answering
-	micros   int64
 }
 
 func (r *rehearsed) say(speaker, text string) {

@@ -67,7 +67,7 @@ func (w *scenarioRunWorker) Work(ctx context.Context, job *river.Job[ScenarioRun
 		return err
 	}
 	for _, run := range waiting {
-		held, err := w.hold(ctx, rehearsals, run)
+		held, err := w.hold(ctx, w.spend(q, run.ID), rehearsals, run)
 		failed := judge(err)
 		if err != nil && !failed.Permanent {
 			return err // the rest waits for the model
@@ -104,7 +104,7 @@ func (w *scenarioRunWorker) keep(ctx context.Context, q *db.Queries, version int
 	number, passed := int32(version), len(missed) == 0
 	result := db.EndScenarioRunParams{
 		ID: run.ID, State: "done", Passed: &passed, Version: &number, Failures: missed, Transcript: transcript,
-		Model: w.OpenAI.Model(), CostMicros: held.micros, At: w.Now(),
+		Model: w.OpenAI.Model(), At: w.Now(),
 	}
 	if err != nil {
 		result.State, result.Passed, result.Failures = "broken", nil, []string{failed.Reason}
@@ -113,7 +113,7 @@ func (w *scenarioRunWorker) keep(ctx context.Context, q *db.Queries, version int
 }
 
 // hold has the conversation. Lines that come after a hand-over or a good-bye are not said.
-func (w *scenarioRunWorker) hold(ctx context.Context, of Rehearsals, run db.AgentScenarioRun) (held rehearsed, err error) {
+func (w *scenarioRunWorker) hold(ctx context.Context, model spending, of Rehearsals, run db.AgentScenarioRun) (held rehearsed, err error) {
 	var lines []string
 	if err := json.Unmarshal(run.Lines, &lines); err != nil {
 		return held, permanently("The lines cannot be read. Write them anew.")
@@ -124,7 +124,7 @@ func (w *scenarioRunWorker) hold(ctx context.Context, of Rehearsals, run db.Agen
 	for _, line := range lines {
 		held.say("caller", line)
 		request.Turns = append(request.Turns, openai.Turn{Text: line})
-		over, err := w.reply(ctx, r, &request, &held)
+		over, err := w.reply(ctx, model, r, &request, &held)
 		if over || err != nil {
 			return held, err
 		}
@@ -133,10 +133,9 @@ func (w *scenarioRunWorker) hold(ctx context.Context, of Rehearsals, run db.Agen
 }
 
 // reply is the receptionist's turn, tools included.
-func (w *scenarioRunWorker) reply(ctx context.Context, r Rehearsal, request *openai.Request, held *rehearsed) (over bool, err error) {
+func (w *scenarioRunWorker) reply(ctx context.Context, model spending, r Rehearsal, request *openai.Request, held *rehearsed) (over bool, err error) {
 	for used := 0; ; {
-		answer, err := w.OpenAI.Respond(ctx, *request)
-		held.micros += answer.Micros
+		answer, err := model.Respond(ctx, *request)
 		if err != nil {
 			return false, err
 		}

@@ -56,7 +56,6 @@ func (w *smsAnswerWorker) Work(ctx context.Context, job *river.Job[SMSAnswer]) e
 	}
 	why := ""
 	var body string
-	var micros int64
 	switch {
 	case !policy.AnswerTexts:
 		return w.leave(ctx, job, m, policy, "The receptionist does not answer texts.", policy.ForwardTexts)
@@ -67,7 +66,7 @@ func (w *smsAnswerWorker) Work(ctx context.Context, job *river.Job[SMSAnswer]) e
 	case !w.OpenAI.Configured():
 		why = "Not answered: OpenAI is not configured. Set OPENAI_API_KEY."
 	default:
-		body, micros, err = w.converse(ctx, q, m)
+		body, err = w.converse(ctx, q, m)
 		if errors.Is(err, openai.ErrRefused) || errors.Is(err, errNoAnswer) {
 			why = "Not answered: the model found no answer."
 		} else if err != nil {
@@ -78,7 +77,7 @@ func (w *smsAnswerWorker) Work(ctx context.Context, job *river.Job[SMSAnswer]) e
 		return w.leave(ctx, job, m, policy, why, true) // somebody must read it
 	}
 	return finish(ctx, &w.Deps, job, func(q *db.Queries) error {
-		if _, err := q.AnswerText(ctx, db.AnswerTextParams{ID: m.ID, Body: body, Micros: micros, At: w.Now()}); err != nil {
+		if _, err := q.AnswerText(ctx, m.ID, body, w.Now()); err != nil {
 			return err
 		}
 		return w.forward(ctx, q, m, policy, policy.ForwardTexts)
@@ -116,26 +115,26 @@ var errNoAnswer = errors.New("the model gave no answer")
 
 // converse asks the model, and runs the tools that it wants first. Each is written down before it runs: a worker that takes
 // over finds what was done, and does again only what does nothing twice.
-func (w *smsAnswerWorker) converse(ctx context.Context, q *db.Queries, m db.TextToAnswerRow) (body string, micros int64, err error) {
+func (w *smsAnswerWorker) converse(ctx context.Context, q *db.Queries, m db.TextToAnswerRow) (body string, err error) {
 	texter, err := w.Reception.Texting(ctx, m.TenantID, Texting{ID: m.ID, From: m.FromNumber, To: m.ToNumber, At: m.CreatedAt})
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
 	request := openai.Request{Instructions: texter.Instructions, Tools: texter.Tools, MaxTokens: 2000}
 	before, err := q.ConversationBefore(ctx, db.ConversationBeforeParams{
 		TenantID: m.TenantID, Party: m.FromNumber, UpTo: m.ID, Since: m.CreatedAt.Add(-conversationLife), MaxRows: earlierTexts,
 	})
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
 	for _, t := range slices.Backward(before) {
 		request.Turns = append(request.Turns, openai.Turn{Assistant: t.Direction == "outbound", Text: t.Body})
 	}
 	steps, err := q.TextSteps(ctx, m.ID)
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
-	used := 0
+	used, model := 0, w.spend(q, m.ID)
 	use := func(call openai.ToolCall, output *string) error {
 		used++
 		if output == nil {
@@ -150,31 +149,30 @@ func (w *smsAnswerWorker) converse(ctx context.Context, q *db.Queries, m db.Text
 	}
 	for _, s := range steps {
 		if err := use(openai.ToolCall{ID: s.CallID, Name: s.Name, Arguments: json.RawMessage(s.Arguments)}, s.Output); err != nil {
-			return "", 0, err
+			return "", err
 		}
 	}
 	for {
-		answer, err := w.OpenAI.Respond(ctx, request)
+		answer, err := model.Respond(ctx, request)
 		if err != nil {
-			return "", 0, err
+			return "", err
 		}
-		micros += answer.Micros
 		if len(answer.Calls) == 0 {
 			if body = clip(answer.Text, maxTextAnswer); body == "" {
-				return "", 0, errNoAnswer
+				return "", errNoAnswer
 			}
-			return body, micros, nil
+			return body, nil
 		}
 		for _, call := range answer.Calls {
 			if used >= maxToolsPerText {
-				return "", 0, errNoAnswer
+				return "", errNoAnswer
 			}
 			step := db.BeginTextStepParams{MessageID: m.ID, Position: int32(used + 1), CallID: call.ID, Name: call.Name, Arguments: string(call.Arguments)}
 			if err := q.BeginTextStep(ctx, step); err != nil {
-				return "", 0, err
+				return "", err
 			}
 			if err := use(call, nil); err != nil {
-				return "", 0, err
+				return "", err
 			}
 		}
 	}

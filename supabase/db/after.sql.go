@@ -14,24 +14,12 @@ import (
 )
 
 const answerText = `-- name: AnswerText :one
-select coalesce(private.answer_text($1::uuid, $2::text, $3::bigint, $4::timestamptz), '00000000-0000-0000-0000-000000000000')::uuid as id
+select coalesce(private.answer_text($1::uuid, $2::text, $3::timestamptz), '00000000-0000-0000-0000-000000000000')::uuid as id
 `
 
-type AnswerTextParams struct {
-	ID     uuid.UUID `json:"id"`
-	Body   string    `json:"body"`
-	Micros int64     `json:"micros"`
-	At     time.Time `json:"at"`
-}
-
 // Nil where there is an answer, or none may be sent.
-func (q *Queries) AnswerText(ctx context.Context, arg AnswerTextParams) (uuid.UUID, error) {
-	row := q.db.QueryRow(ctx, answerText,
-		arg.ID,
-		arg.Body,
-		arg.Micros,
-		arg.At,
-	)
+func (q *Queries) AnswerText(ctx context.Context, iD uuid.UUID, body string, at time.Time) (uuid.UUID, error) {
+	row := q.db.QueryRow(ctx, answerText, iD, body, at)
 	var id uuid.UUID
 	err := row.Scan(&id)
 	return id, err
@@ -408,23 +396,11 @@ func (q *Queries) HoldCall(ctx context.Context, id uuid.UUID) error {
 }
 
 const keepAnalysis = `-- name: KeepAnalysis :exec
-select private.keep_analysis($1::uuid, $2::jsonb, $3::bigint, $4::timestamptz)
+select private.keep_analysis($1::uuid, $2::jsonb, $3::timestamptz)
 `
 
-type KeepAnalysisParams struct {
-	ID       uuid.UUID       `json:"id"`
-	Analysis json.RawMessage `json:"analysis"`
-	Micros   int64           `json:"micros"`
-	At       time.Time       `json:"at"`
-}
-
-func (q *Queries) KeepAnalysis(ctx context.Context, arg KeepAnalysisParams) error {
-	_, err := q.db.Exec(ctx, keepAnalysis,
-		arg.ID,
-		arg.Analysis,
-		arg.Micros,
-		arg.At,
-	)
+func (q *Queries) KeepAnalysis(ctx context.Context, iD uuid.UUID, analysis json.RawMessage, at time.Time) error {
+	_, err := q.db.Exec(ctx, keepAnalysis, iD, analysis, at)
 	return err
 }
 
@@ -505,6 +481,24 @@ func (q *Queries) MessageToTell(ctx context.Context, id uuid.UUID) (MessageToTel
 		&i.DeletedAt,
 	)
 	return i, err
+}
+
+const modelAnswered = `-- name: ModelAnswered :exec
+select private.model_answered($1::uuid, $2::bigint)
+`
+
+func (q *Queries) ModelAnswered(ctx context.Context, subject uuid.UUID, micros int64) error {
+	_, err := q.db.Exec(ctx, modelAnswered, subject, micros)
+	return err
+}
+
+const modelAsked = `-- name: ModelAsked :exec
+select private.model_asked($1::uuid)
+`
+
+func (q *Queries) ModelAsked(ctx context.Context, subject uuid.UUID) error {
+	_, err := q.db.Exec(ctx, modelAsked, subject)
+	return err
 }
 
 const nextRecordedTenant = `-- name: NextRecordedTenant :one

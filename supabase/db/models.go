@@ -208,6 +208,8 @@ type AgentScenarioRun struct {
 	CreatedAt time.Time `json:"created_at"`
 	// When it was over.
 	FinishedAt *time.Time `json:"finished_at"`
+	// Requests to a model whose price was not heard: on their way, or the worker ended before the answer. They may have been charged.
+	ModelUnpriced int32 `json:"model_unpriced"`
 }
 
 // How each tenant's receptionist behaves: one draft, one published, older ones kept.
@@ -452,6 +454,8 @@ type CallLog struct {
 	AnalysedAt *time.Time `json:"analysed_at"`
 	// When the owner was told of it.
 	NotifiedAt *time.Time `json:"notified_at"`
+	// Requests to a model about it whose price was not heard: on their way, or the worker ended before the answer. They may have been charged.
+	ModelUnpriced int32 `json:"model_unpriced"`
 }
 
 // Messages that callers left with the receptionist.
@@ -684,6 +688,8 @@ type Message struct {
 	ReplyTo *uuid.UUID `json:"reply_to"`
 	// Who wrote it: agent, person:…, key:…; empty for confirmations.
 	SentBy string `json:"sent_by"`
+	// Requests to a model for its answer whose price was not heard: on their way, or the worker ended before the answer. They may have been charged.
+	ModelUnpriced int32 `json:"model_unpriced"`
 }
 
 // Intents to buy one number. The row is committed before anything is bought, so that a crash can never buy twice or lose a number.

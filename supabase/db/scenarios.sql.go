@@ -61,8 +61,8 @@ func (q *Queries) DeleteScenario(ctx context.Context, tenantID uuid.UUID, iD uui
 
 const endScenarioRun = `-- name: EndScenarioRun :exec
 update agent_scenario_runs set state = $1, passed = $2, version = $3, failures = $4, transcript = $5,
-  model = $6, cost_micros = $7, finished_at = $8::timestamptz
-where id = $9 and state = 'waiting'
+  model = $6, finished_at = $7::timestamptz
+where id = $8 and state = 'waiting'
 `
 
 type EndScenarioRunParams struct {
@@ -72,7 +72,6 @@ type EndScenarioRunParams struct {
 	Failures   []string        `json:"failures"`
 	Transcript json.RawMessage `json:"transcript"`
 	Model      string          `json:"model"`
-	CostMicros int64           `json:"cost_micros"`
 	At         time.Time       `json:"at"`
 	ID         uuid.UUID       `json:"id"`
 }
@@ -85,7 +84,6 @@ func (q *Queries) EndScenarioRun(ctx context.Context, arg EndScenarioRunParams) 
 		arg.Failures,
 		arg.Transcript,
 		arg.Model,
-		arg.CostMicros,
 		arg.At,
 		arg.ID,
 	)
@@ -113,7 +111,7 @@ func (q *Queries) FindScenario(ctx context.Context, tenantID uuid.UUID, iD uuid.
 }
 
 const findScenarioRun = `-- name: FindScenarioRun :one
-select id, tenant_id, batch_id, scenario_id, name, held_at, lines, expect, version, state, passed, failures, transcript, model, cost_micros, created_at, finished_at from agent_scenario_runs where tenant_id = $1 and id = $2
+select id, tenant_id, batch_id, scenario_id, name, held_at, lines, expect, version, state, passed, failures, transcript, model, cost_micros, created_at, finished_at, model_unpriced from agent_scenario_runs where tenant_id = $1 and id = $2
 `
 
 func (q *Queries) FindScenarioRun(ctx context.Context, tenantID uuid.UUID, iD uuid.UUID) (AgentScenarioRun, error) {
@@ -137,6 +135,7 @@ func (q *Queries) FindScenarioRun(ctx context.Context, tenantID uuid.UUID, iD uu
 		&i.CostMicros,
 		&i.CreatedAt,
 		&i.FinishedAt,
+		&i.ModelUnpriced,
 	)
 	return i, err
 }
@@ -313,7 +312,7 @@ func (q *Queries) ScenarioProgress(ctx context.Context, batchID uuid.UUID) (Scen
 }
 
 const waitingScenarioRuns = `-- name: WaitingScenarioRuns :many
-select id, tenant_id, batch_id, scenario_id, name, held_at, lines, expect, version, state, passed, failures, transcript, model, cost_micros, created_at, finished_at from agent_scenario_runs where batch_id = $1 and state = 'waiting' order by id
+select id, tenant_id, batch_id, scenario_id, name, held_at, lines, expect, version, state, passed, failures, transcript, model, cost_micros, created_at, finished_at, model_unpriced from agent_scenario_runs where batch_id = $1 and state = 'waiting' order by id
 `
 
 func (q *Queries) WaitingScenarioRuns(ctx context.Context, batchID uuid.UUID) ([]AgentScenarioRun, error) {
@@ -343,6 +342,7 @@ func (q *Queries) WaitingScenarioRuns(ctx context.Context, batchID uuid.UUID) ([
 			&i.CostMicros,
 			&i.CreatedAt,
 			&i.FinishedAt,
+			&i.ModelUnpriced,
 		); err != nil {
 			return nil, err
 		}

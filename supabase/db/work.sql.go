@@ -582,7 +582,7 @@ func (q *Queries) PageCallMessages(ctx context.Context, arg PageCallMessagesPara
 }
 
 const sendText = `-- name: SendText :one
-select m.id, m.tenant_id, m.phone_number_id, m.contact_id, m.direction, m.from_number, m.to_number, m.body, m.status, m.provider_sid, m.error, m.created_at, m.updated_at, m.segments, m.cost_micros, m.usage_id, m.opt_out_type, m.party, m.reply_to, m.sent_by from private.send_text($1::uuid, $2::text, $3::text, $4::timestamptz) m
+select m.id, m.tenant_id, m.phone_number_id, m.contact_id, m.direction, m.from_number, m.to_number, m.body, m.status, m.provider_sid, m.error, m.created_at, m.updated_at, m.segments, m.cost_micros, m.usage_id, m.opt_out_type, m.party, m.reply_to, m.sent_by, m.model_unpriced from private.send_text($1::uuid, $2::text, $3::text, $4::timestamptz) m
 `
 
 type SendTextParams struct {
@@ -621,6 +621,7 @@ func (q *Queries) SendText(ctx context.Context, arg SendTextParams) (Message, er
 		&i.Party,
 		&i.ReplyTo,
 		&i.SentBy,
+		&i.ModelUnpriced,
 	)
 	return i, err
 }

@@ -52,7 +52,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 comment on function private.call_outcome(uuid) is 'What became of a call by our own rows; null where only what was said can tell.';
 
-create function private.keep_analysis(p_call uuid, p jsonb, p_micros bigint, p_at timestamptz) returns void
+create function private.keep_analysis(p_call uuid, p jsonb, p_at timestamptz) returns void
 language plpgsql security definer set search_path = '' as $$
 declare c public.call_logs;
 begin
@@ -61,8 +61,7 @@ begin
     outcome = coalesce(private.call_outcome(l.id), nullif(p ->> 'outcome', ''), l.outcome),
     summary = nullif(p ->> 'summary', ''), intent = nullif(p ->> 'intent', ''), sentiment = nullif(p ->> 'sentiment', ''),
     caller_name = nullif(p ->> 'caller_name', ''), callback_number = nullif(p ->> 'callback_number', ''), caller_address = nullif(p ->> 'caller_address', ''),
-    follow_up = coalesce(p ->> 'follow_up', ''), quality_score = (p ->> 'quality_score')::smallint,
-    model_cost_micros = model_cost_micros + p_micros, cost_micros = cost_micros + p_micros, analysed_at = p_at
+    follow_up = coalesce(p ->> 'follow_up', ''), quality_score = (p ->> 'quality_score')::smallint, analysed_at = p_at
   where l.id = p_call and l.analysed_at is null
     and exists (select from public.call_turns u where u.tenant_id = l.tenant_id and u.call_id = l.id)
   returning * into c;
@@ -72,7 +71,7 @@ begin
   where tenant_id = c.tenant_id and id = c.contact_id and (name = '' and c.caller_name is not null or address = '' and c.caller_address is not null);
   perform private.emit(c.tenant_id, c.id, 'call.analysed', pg_catalog.jsonb_build_object('outcome', c.outcome, 'sentiment', c.sentiment));
 end $$;
-comment on function private.keep_analysis(uuid, jsonb, bigint, timestamptz) is 'Keeps what a model read in a call''s transcript, once. Our own rows know the outcome better; a contact''s name and address are filled where empty.';
+comment on function private.keep_analysis(uuid, jsonb, timestamptz) is 'Keeps what a model read in a call''s transcript, once. Our own rows know the outcome better; a contact''s name and address are filled where empty.';
 
 create function private.keep_outcome(p_call uuid) returns void
 language sql security definer set search_path = '' as $$
@@ -241,14 +240,14 @@ alter table private.text_steps enable row level security;
 grant select, insert, update, delete on private.text_steps to service_role;
 comment on table private.text_steps is 'Tools used while a text is being answered, each written down before it runs: who takes over after a crash goes on from there. Gone once it is answered.';
 
-create function private.answer_text(p_message uuid, p_body text, p_micros bigint, p_at timestamptz) returns uuid
+create function private.answer_text(p_message uuid, p_body text, p_at timestamptz) returns uuid
 language plpgsql security definer set search_path = '' as $$
 declare m public.messages; v_id uuid := private.uuid_v7();
 begin
   delete from private.text_steps where message_id = p_message;
   select * into m from public.messages where id = p_message and direction = 'inbound';
-  insert into public.messages (id, tenant_id, phone_number_id, contact_id, direction, from_number, to_number, body, reply_to, sent_by, cost_micros, created_at)
-  select v_id, m.tenant_id, n.id, m.contact_id, 'outbound', n.phone_number, m.from_number, p_body, m.id, 'agent', p_micros, p_at
+  insert into public.messages (id, tenant_id, phone_number_id, contact_id, direction, from_number, to_number, body, reply_to, sent_by, created_at)
+  select v_id, m.tenant_id, n.id, m.contact_id, 'outbound', n.phone_number, m.from_number, p_body, m.id, 'agent', p_at
   from public.phone_numbers n where n.id = private.text_sender(m.tenant_id, m.to_number)
     and not exists (select from public.sms_opt_outs o where o.tenant_id = m.tenant_id and o.phone_number = m.from_number)
   on conflict (reply_to) do nothing;
@@ -256,13 +255,13 @@ begin
   perform private.enqueue('message_send', m.tenant_id, v_id);
   return v_id;
 end $$;
-comment on function private.answer_text(uuid, text, bigint, timestamptz) is 'Puts the one answer to a text in the outbox; null where there is one, or none may be sent.';
+comment on function private.answer_text(uuid, text, timestamptz) is 'Puts the one answer to a text in the outbox; null where there is one, or none may be sent.';
 
-revoke execute on function private.forget_recordings(uuid[]), private.call_deleted(), private.call_outcome(uuid), private.keep_analysis(uuid, jsonb, bigint, timestamptz),
+revoke execute on function private.forget_recordings(uuid[]), private.call_deleted(), private.call_outcome(uuid), private.keep_analysis(uuid, jsonb, timestamptz),
   private.keep_outcome(uuid), private.message_after(), private.notify_owner(uuid, text, text, jsonb, text, text), private.opt_out(uuid, text, text), private.text_asks(),
   private.text_refused(), private.is_long_code(text), private.text_problem(uuid, text, text), private.text_sender(uuid, text),
-  private.send_text(uuid, text, text, timestamptz), private.answer_text(uuid, text, bigint, timestamptz) from public;
-grant execute on function private.forget_recordings(uuid[]), private.keep_analysis(uuid, jsonb, bigint, timestamptz), private.keep_outcome(uuid), private.call_outcome(uuid),
+  private.send_text(uuid, text, text, timestamptz), private.answer_text(uuid, text, timestamptz) from public;
+grant execute on function private.forget_recordings(uuid[]), private.keep_analysis(uuid, jsonb, timestamptz), private.keep_outcome(uuid), private.call_outcome(uuid),
   private.notify_owner(uuid, text, text, jsonb, text, text), private.opt_out(uuid, text, text), private.text_problem(uuid, text, text),
-  private.answer_text(uuid, text, bigint, timestamptz) to service_role;
+  private.answer_text(uuid, text, timestamptz) to service_role;
 grant execute on function private.send_text(uuid, text, text, timestamptz) to authenticated, kestrel_key, kestrel_admin, service_role;

@@ -125,3 +125,33 @@ comment on function private.run_scenarios(uuid, uuid[]) is 'Orders the rehearsal
 
 revoke execute on function private.few_scenarios(), private.run_scenarios(uuid, uuid[]) from public;
 grant execute on function private.run_scenarios(uuid, uuid[]) to authenticated, kestrel_admin, service_role;
+
+-- What models cost -------------------------------------------------------------------------------------------------
+-- Asked for a call's analysis, an answer to a text or a rehearsal, a model is paid for whether or not the worker lives to
+-- use what it says. So each request is written down before it is sent, and its price as soon as that is heard.
+
+alter table public.call_logs add column model_unpriced int not null default 0;
+alter table public.messages add column model_unpriced int not null default 0;
+alter table public.agent_scenario_runs add column model_unpriced int not null default 0;
+comment on column public.call_logs.model_unpriced is 'Requests to a model about it whose price was not heard: on their way, or the worker ended before the answer. They may have been charged.';
+comment on column public.messages.model_unpriced is 'Requests to a model for its answer whose price was not heard: on their way, or the worker ended before the answer. They may have been charged.';
+comment on column public.agent_scenario_runs.model_unpriced is 'Requests to a model whose price was not heard: on their way, or the worker ended before the answer. They may have been charged.';
+
+create function private.model_asked(p_subject uuid) returns void language sql security definer set search_path = '' as $$
+  update public.call_logs set model_unpriced = model_unpriced + 1 where id = p_subject;
+  update public.messages set model_unpriced = model_unpriced + 1 where id = p_subject;
+  update public.agent_scenario_runs set model_unpriced = model_unpriced + 1 where id = p_subject;
+$$;
+comment on function private.model_asked(uuid) is 'A model is about to be asked something for that call, text or rehearsal.';
+
+create function private.model_answered(p_subject uuid, p_micros bigint) returns void language sql security definer set search_path = '' as $$
+  -- Tenant before its rows: a price moves the month's count.
+  select from public.tenants where id = coalesce((select tenant_id from public.call_logs where id = p_subject), (select tenant_id from public.messages where id = p_subject)) for no key update;
+  update public.call_logs set model_unpriced = model_unpriced - 1, model_cost_micros = model_cost_micros + p_micros, cost_micros = cost_micros + p_micros where id = p_subject;
+  update public.messages set model_unpriced = model_unpriced - 1, cost_micros = cost_micros + p_micros where id = p_subject;
+  update public.agent_scenario_runs set model_unpriced = model_unpriced - 1, cost_micros = cost_micros + p_micros where id = p_subject;
+$$;
+comment on function private.model_answered(uuid, bigint) is 'What one such request cost, in millionths of a US dollar, said once.';
+
+revoke execute on function private.model_asked(uuid), private.model_answered(uuid, bigint) from public;
+grant execute on function private.model_asked(uuid), private.model_answered(uuid, bigint) to service_role;

@@ -37,7 +37,7 @@ select c.id, c.tenant_id, c.started_at, c.from_number, c.analysed_at, t.timezone
 from call_logs c join tenants t on t.id = c.tenant_id where c.id = @id;
 
 -- name: KeepAnalysis :exec
-select private.keep_analysis(@id::uuid, @analysis::jsonb, @micros::bigint, @at::timestamptz);
+select private.keep_analysis(@id::uuid, @analysis::jsonb, @at::timestamptz);
 
 -- name: KeepOutcome :exec
 select private.keep_outcome(@id::uuid);
@@ -102,10 +102,16 @@ update private.text_steps set output = @output::text where message_id = @message
 
 -- name: AnswerText :one
 -- Nil where there is an answer, or none may be sent.
-select coalesce(private.answer_text(@id::uuid, @body::text, @micros::bigint, @at::timestamptz), '00000000-0000-0000-0000-000000000000')::uuid as id;
+select coalesce(private.answer_text(@id::uuid, @body::text, @at::timestamptz), '00000000-0000-0000-0000-000000000000')::uuid as id;
 
 -- name: TextProblem :one
 select coalesce(private.text_problem(@tenant_id::uuid, @to_number::text, null), '')::text;
 
 -- name: QueueMail :exec
 select private.queue_email(@template::text, @tenant_id::uuid, @to_email::text, @dedupe_key::text, @params::jsonb);
+
+-- name: ModelAsked :exec
+select private.model_asked(@subject::uuid);
+
+-- name: ModelAnswered :exec
+select private.model_answered(@subject::uuid, @micros::bigint);

@@ -35,7 +35,7 @@ select * from agent_scenario_runs where batch_id = @batch_id and state = 'waitin
 
 -- name: EndScenarioRun :exec
 update agent_scenario_runs set state = @state, passed = sqlc.narg('passed'), version = sqlc.narg('version'), failures = @failures, transcript = @transcript,
-  model = @model, cost_micros = @cost_micros, finished_at = @at::timestamptz
+  model = @model, finished_at = @at::timestamptz
 where id = @id and state = 'waiting';
 
 -- name: ScenarioProgress :one
