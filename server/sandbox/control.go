@@ -22,7 +22,7 @@ package sandbox
 //	GET    /_sandbox/requests?service=&match=  the journal of vendor requests
 //	DELETE /_sandbox                      forget everything
 //
-// Lists answer {"items": […]}, newest first, and take ?limit=. Errors answer {"error": {"code", "message"}}.
+// Lists answer {"items": […]}, newest first, and take ?limit=. Errors answer {"error": {"code", "message", "field"}}.
 
 import (
 	"encoding/json"
@@ -39,11 +39,17 @@ import (
 	"strings"
 )
 
-// controlError is the control API's error: {"error":{"code","message"}}.
+// controlError is the control API's error: {"error":{"code","message","field"}}, the field where one is at fault.
 type controlError struct {
 	Status  int    `json:"-"`
 	Code    string `json:"code"`
 	Message string `json:"message"`
+	Field   string `json:"field,omitempty"`
+}
+
+// invalid is what a field's value gets.
+func invalid(field, message string) *controlError {
+	return &controlError{Status: http.StatusUnprocessableEntity, Code: "invalid", Message: field + " " + message, Field: field}
 }
 
 func (e *controlError) Error() string { return e.Message }
@@ -59,12 +65,12 @@ type controlHandler func(r *http.Request) (status int, body any, err error)
 func (s *Sandbox) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.ownHost(r.Host) {
-			writeControlError(w, &controlError{http.StatusMisdirectedRequest, "wrong_host", "the sandbox does not answer to this Host"})
+			writeControlError(w, &controlError{Status: http.StatusMisdirectedRequest, Code: "wrong_host", Message: "the sandbox does not answer to this Host"})
 			return
 		}
 		if origin := r.Header.Get("Origin"); origin != "" {
 			if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
-				writeControlError(w, &controlError{http.StatusForbidden, "wrong_origin", "the sandbox takes no requests from other sites"})
+				writeControlError(w, &controlError{Status: http.StatusForbidden, Code: "wrong_origin", Message: "the sandbox takes no requests from other sites"})
 				return
 			}
 		}
@@ -84,7 +90,7 @@ func (s *Sandbox) control(h controlHandler) http.Handler {
 	return s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodDelete {
 			if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-				writeControlError(w, &controlError{415, "json_only", "send Content-Type: application/json"})
+				writeControlError(w, &controlError{Status: 415, Code: "json_only", Message: "send Content-Type: application/json"})
 				return
 			}
 		}
@@ -98,7 +104,7 @@ func (s *Sandbox) control(h controlHandler) http.Handler {
 			writeControlError(w, known)
 		case err != nil:
 			slog.ErrorContext(r.Context(), "sandbox", "error", err)
-			writeControlError(w, &controlError{500, "internal", "the sandbox failed; its log says why"})
+			writeControlError(w, &controlError{Status: 500, Code: "internal", Message: "the sandbox failed; its log says why"})
 		case body == nil:
 			w.WriteHeader(status)
 		default:
@@ -112,7 +118,7 @@ func items[T any](r *http.Request, all []T) (int, any, error) {
 	if raw := r.URL.Query().Get("limit"); raw != "" {
 		n, err := strconv.Atoi(raw)
 		if err != nil || n < 0 {
-			return 0, nil, &controlError{422, "invalid", "limit must be a number"}
+			return 0, nil, &controlError{Status: 422, Code: "invalid", Message: "limit must be a number"}
 		}
 		all = all[:min(n, len(all))]
 	}
@@ -123,10 +129,16 @@ func decode(r *http.Request, into any) error {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
-		return &controlError{422, "invalid", "the body is not what is wanted: " + strings.TrimPrefix(err.Error(), "json: ")}
+		refused := &controlError{Status: 422, Code: "invalid", Message: "the body is not what is wanted: " + strings.TrimPrefix(err.Error(), "json: ")}
+		if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) {
+			refused.Field = kind.Field
+		} else if _, name, unknown := strings.Cut(err.Error(), "unknown field "); unknown {
+			refused.Field = strings.Trim(name, `"`)
+		}
+		return refused
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return &controlError{422, "invalid", "the body must be one JSON object"}
+		return &controlError{Status: 422, Code: "invalid", Message: "the body must be one JSON object"}
 	}
 	return nil
 }
@@ -144,7 +156,7 @@ func (s *Sandbox) controlEmails(r *http.Request) (int, any, error) {
 func (s *Sandbox) controlEmail(r *http.Request) (int, any, error) {
 	e, ok := s.emailByID(r.PathValue("id"))
 	if !ok {
-		return 0, nil, &controlError{404, "not_found", "there is no such email"}
+		return 0, nil, &controlError{Status: 404, Code: "not_found", Message: "there is no such email"}
 	}
 	return 200, e, nil
 }
@@ -161,10 +173,10 @@ func (s *Sandbox) controlAddNumber(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	if !e164(n.PhoneNumber) {
-		return 0, nil, &controlError{422, "invalid", "phone_number must be in E.164 form, such as " + haiecNumber}
+		return 0, nil, &controlError{Status: 422, Code: "invalid", Message: "phone_number must be in E.164 form, such as " + haiecNumber}
 	}
 	if _, owned := s.owned(n.PhoneNumber); owned {
-		return 0, nil, &controlError{409, "owned", n.PhoneNumber + " is owned already"}
+		return 0, nil, &controlError{Status: 409, Code: "owned", Message: n.PhoneNumber + " is owned already"}
 	}
 	n, err := s.AddNumber(n)
 	return 201, n, err
@@ -178,7 +190,7 @@ func (s *Sandbox) controlAddFault(r *http.Request) (int, any, error) {
 	}
 	f, err := s.AddFault(f)
 	if err != nil {
-		return 0, nil, &controlError{422, "invalid", err.Error()}
+		return 0, nil, &controlError{Status: 422, Code: "invalid", Message: err.Error()}
 	}
 	return 201, f, nil
 }
@@ -186,7 +198,7 @@ func (s *Sandbox) controlAddFault(r *http.Request) (int, any, error) {
 func (s *Sandbox) controlClearFaults(r *http.Request) (int, any, error) {
 	id := r.PathValue("id")
 	if !s.ClearFaults(id) && id != "" {
-		return 0, nil, &controlError{404, "not_found", "there is no such fault"}
+		return 0, nil, &controlError{Status: 404, Code: "not_found", Message: "there is no such fault"}
 	}
 	return 204, nil, nil
 }
@@ -231,5 +243,5 @@ func (s *Sandbox) Reset() error {
 func (s *Sandbox) controlReset(*http.Request) (int, any, error) { return 204, nil, s.Reset() }
 
 func (s *Sandbox) controlNotFound(r *http.Request) (int, any, error) {
-	return 0, nil, &controlError{404, "not_found", fmt.Sprintf("there is no %s %s here", r.Method, r.URL.Path)}
+	return 0, nil, &controlError{Status: 404, Code: "not_found", Message: fmt.Sprintf("there is no %s %s here", r.Method, r.URL.Path)}
 }

@@ -9,7 +9,10 @@ import (
 	"time"
 )
 
-// Ring is a customer's call.
+// withheld is the From of a caller who does not show their number, as Twilio has it.
+const withheld = "anonymous"
+
+// Ring is a customer's call. From may be withheld.
 type Ring struct {
 	To   string `json:"to"`
 	From string `json:"from"`
@@ -35,15 +38,19 @@ func (s *Sandbox) Ring(in Ring) (Call, error) {
 }
 
 func (s *Sandbox) ringIn(in Ring) (*leg, error) {
-	if !e164(in.To) || !e164(in.From) {
-		return nil, &controlError{422, "invalid", "to and from must be numbers in E.164 form"}
-	}
-	if in.HangupAfterMS < 0 || in.Speed < 0 || in.Speed > 100 {
-		return nil, &controlError{422, "invalid", "hangup_after_ms cannot be negative; speed is up to 100"}
+	switch {
+	case !e164(in.To):
+		return nil, invalid("to", "must be a number in E.164 form")
+	case !e164(in.From) && in.From != withheld:
+		return nil, invalid("from", "must be a number in E.164 form, or "+withheld)
+	case in.HangupAfterMS < 0:
+		return nil, invalid("hangup_after_ms", "cannot be negative")
+	case in.Speed < 0 || in.Speed > 100:
+		return nil, invalid("speed", "is from 0 to 100")
 	}
 	n, owned := s.owned(in.To)
 	if !owned {
-		return nil, &controlError{404, "not_owned", in.To + " is not owned here"}
+		return nil, &controlError{Status: 404, Code: "not_owned", Message: in.To + " is not owned here", Field: "to"}
 	}
 	speed := s.speed
 	if in.Speed > 0 {
@@ -99,7 +106,7 @@ func (s *Sandbox) controlCall(r *http.Request) (int, any, error) {
 		if given := r.URL.Query().Get(key); given != "" {
 			n, err := strconv.Atoi(given)
 			if err != nil || n < 0 {
-				return 0, nil, &controlError{422, "invalid", key + " must be a number"}
+				return 0, nil, &controlError{Status: 422, Code: "invalid", Message: key + " must be a number"}
 			}
 			*into = n
 		}
@@ -109,7 +116,7 @@ func (s *Sandbox) controlCall(r *http.Request) (int, any, error) {
 	for {
 		l, c, known := s.find(r.PathValue("sid"))
 		if !known {
-			return 0, nil, &controlError{404, "not_found", "there is no such call"}
+			return 0, nil, &controlError{Status: 404, Code: "not_found", Message: "there is no such call"}
 		}
 		if l == nil {
 			return 200, c, nil
@@ -136,9 +143,9 @@ func (s *Sandbox) live(r *http.Request) (*leg, error) {
 	l, c, known := s.find(r.PathValue("sid"))
 	switch {
 	case !known:
-		return nil, &controlError{404, "not_found", "there is no such call"}
+		return nil, &controlError{Status: 404, Code: "not_found", Message: "there is no such call"}
 	case l == nil || l.record().over():
-		return nil, &controlError{409, "ended", "the call has ended: " + c.EndReason}
+		return nil, &controlError{Status: 409, Code: "ended", Message: "the call has ended: " + c.EndReason}
 	}
 	return l, nil
 }
@@ -190,7 +197,7 @@ func (s *Sandbox) controlDigits(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	if in.Digits == "" || strings.Trim(in.Digits, dialPad) != "" {
-		return 0, nil, &controlError{422, "invalid", "digits are 0-9 * # w"}
+		return 0, nil, &controlError{Status: 422, Code: "invalid", Message: "digits are 0-9 * # w"}
 	}
 	l, err := s.live(r)
 	if err != nil {

@@ -18,11 +18,11 @@ func (s *Sandbox) decodeInbound(r *http.Request) (inbound, Number, error) {
 		return in, Number{}, err
 	}
 	if !e164(in.To) || !e164(in.From) {
-		return in, Number{}, &controlError{422, "invalid", "to and from must be numbers in E.164 form"}
+		return in, Number{}, &controlError{Status: 422, Code: "invalid", Message: "to and from must be numbers in E.164 form"}
 	}
 	n, owned := s.owned(in.To)
 	if !owned {
-		return in, n, &controlError{404, "not_owned", in.To + " is not owned here"}
+		return in, n, &controlError{Status: 404, Code: "not_owned", Message: in.To + " is not owned here"}
 	}
 	return in, n, nil
 }

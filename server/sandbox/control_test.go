@@ -184,7 +184,7 @@ func TestInboundMessageAndCall(t *testing.T) {
 	}
 
 	r.call("POST", "/_sandbox/messages", `{"to":"+16175550100","from":"+16175550123","body":"Hi"}`, 404, nil)
-	r.call("POST", "/_sandbox/calls", `{"to":"`+haiec+`","from":"anonymous"}`, 422, nil)
+	r.call("POST", "/_sandbox/calls", `{"to":"`+haiec+`","from":"anybody"}`, 422, nil)
 }
 
 func TestAbsentReceiver(t *testing.T) {

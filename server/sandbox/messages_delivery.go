@@ -187,11 +187,11 @@ func (s *Sandbox) controlSetNumber(r *http.Request) (int, any, error) {
 	defer s.mu.Unlock()
 	n, owned := s.numberWhere(func(n Number) bool { return n.PhoneNumber == r.PathValue("number") })
 	if !owned {
-		return 0, nil, &controlError{404, "not_owned", r.PathValue("number") + " is not owned here"}
+		return 0, nil, &controlError{Status: 404, Code: "not_owned", Message: r.PathValue("number") + " is not owned here"}
 	}
 	if in.A2P != nil {
 		if *in.A2P != "registered" && *in.A2P != unregistered {
-			return 0, nil, &controlError{422, "invalid", "a2p must be registered or unregistered"}
+			return 0, nil, &controlError{Status: 422, Code: "invalid", Message: "a2p must be registered or unregistered"}
 		}
 		n.A2P = *in.A2P
 	}

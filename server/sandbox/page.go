@@ -41,7 +41,7 @@ func (p page) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 func (s *Sandbox) serveEmailHTML(w http.ResponseWriter, r *http.Request) {
 	e, ok := s.emailByID(r.PathValue("id"))
 	if !ok {
-		writeControlError(w, &controlError{404, "not_found", "there is no such email"})
+		writeControlError(w, &controlError{Status: 404, Code: "not_found", Message: "there is no such email"})
 		return
 	}
 	h := w.Header()

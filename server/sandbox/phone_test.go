@@ -76,15 +76,35 @@ func TestLinesInJSON(t *testing.T) {
 func TestControlOfCallsRefuses(t *testing.T) {
 	t.Parallel()
 	r, _ := fast(t, map[string]string{"/voice": `<Pause length="6000"/>`})
-	for body, status := range map[string]int{
-		`{"to":"` + haiec + `","from":"anonymous"}`:                              422,
-		`{"to":"+16175550199","from":"` + caller1 + `"}`:                         404,
-		`{"to":"` + haiec + `","from":"` + caller1 + `","hangup_after_ms":-1}`:   422,
-		`{"to":"` + haiec + `","from":"` + caller1 + `","speed":1000}`:           422,
-		`{"to":"` + haiec + `","from":"` + caller1 + `","say":[{"loud":true}]}`:  422,
-		`{"to":"` + haiec + `","from":"` + caller1 + `","say":"book me please"}`: 422,
+	const good = `"to":"` + haiec + `","from":"` + caller1 + `"`
+	for body, want := range map[string]struct {
+		status int
+		field  string
+	}{
+		`{"to":"` + haiec + `","from":"Anna"}`:              {422, "from"},
+		`{"to":"` + haiec + `"}`:                            {422, "from"},
+		`{"from":"` + caller1 + `"}`:                        {422, "to"},
+		`{"to":8573825169,"from":"` + caller1 + `"}`:        {422, "to"},
+		`{"to":"+16175550199","from":"` + caller1 + `"}`:    {404, "to"},
+		`{` + good + `,"hangup_after_ms":-1}`:               {422, "hangup_after_ms"},
+		`{` + good + `,"hangup_after_ms":"soon"}`:           {422, "hangup_after_ms"},
+		`{` + good + `,"speed":1000}`:                       {422, "speed"},
+		`{` + good + `,"say":[{"loud":true}]}`:              {422, "loud"},
+		`{` + good + `,"say":"book me please"}`:             {422, "say"},
+		`{` + good + `,"sya":[]}`:                           {422, "sya"},
+		`{` + good + `,"say":[{"digits":"call me maybe"}]}`: {422, ""},
+		`[]`:    {422, ""},
+		`{`:     {422, ""},
+		``:      {422, ""},
+		`{} {}`: {422, ""},
 	} {
-		r.call("POST", "/_sandbox/calls", body, status, nil)
+		var refused struct {
+			Error struct{ Code, Message, Field string }
+		}
+		r.call("POST", "/_sandbox/calls", body, want.status, &refused)
+		if refused.Error.Field != want.field || refused.Error.Message == "" || refused.Error.Code == "" {
+			t.Errorf("%s: %+v", body, refused)
+		}
 	}
 	var made sandbox.Call
 	r.call("POST", "/_sandbox/calls", `{"to":"`+haiec+`","from":"`+caller1+`"}`, 201, &made)

@@ -99,7 +99,7 @@ func (s *Sandbox) controlSetPhone(r *http.Request) (int, any, error) {
 	}
 	p.Number = r.PathValue("number")
 	if err := s.SetPhone(p); err != nil {
-		return 0, nil, &controlError{422, "invalid", err.Error()}
+		return 0, nil, &controlError{Status: 422, Code: "invalid", Message: err.Error()}
 	}
 	return 200, s.phone(p.Number), nil
 }

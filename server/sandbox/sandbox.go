@@ -49,6 +49,8 @@ type Options struct {
 	Speed float64
 	// URL is where vendors' clients reach the sandbox, for the URLs that it gives away; by default as the first request did.
 	URL string
+	// WebhookTimeout is how long a webhook's answer may take; 0 is Twilio's 15 s.
+	WebhookTimeout time.Duration
 	// WebhookClient delivers webhooks. The default reaches loopback addresses only and resolves *.localhost itself.
 	WebhookClient *http.Client
 }
@@ -121,7 +123,7 @@ func Open(o Options) (*Sandbox, error) {
 		s.now = time.Now
 	}
 	if s.webhooks == nil {
-		s.webhooks = loopbackClient()
+		s.webhooks = loopbackClient(cmp.Or(o.WebhookTimeout, 15*time.Second))
 	}
 	o.OpenAI.Key = or(o.OpenAI.Key, DefaultOpenAIKey)
 	o.OpenAI.Fault = s.realtimeFault

@@ -1,8 +1,11 @@
 package sandbox_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"kestrel.ai/server/sandbox"
 	"kestrel.ai/server/sandbox/caller"
@@ -74,6 +77,27 @@ func TestWhatWebhooksSay(t *testing.T) {
 	}
 	if spoken.Get("SpeechResult") != "Ada Lovelace" || spoken.Get("Confidence") == "" {
 		t.Errorf("speech: %v", spoken)
+	}
+}
+
+// TestWebhookTimeout: who takes too long is given up, and the fallback is asked, once.
+func TestWebhookTimeout(t *testing.T) {
+	t.Parallel()
+	r, k := line(t, sandbox.Options{Speed: 50, WebhookTimeout: 200 * time.Millisecond}, map[string]string{"/fallback": "<Response><Say>Sorry</Say></Response>"})
+	hangs := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hangs }))
+	t.Cleanup(slow.Close)
+	t.Cleanup(func() { close(hangs) })
+	const number = "+18573825170"
+	if _, err := r.sandbox.AddNumber(sandbox.Number{PhoneNumber: number, VoiceURL: slow.URL, VoiceFallbackURL: k.url + "/fallback"}); err != nil {
+		t.Fatal(err)
+	}
+	ended := caller.Ring(t, r.url, number, caller1).Ends()
+	if len(ended.Errors) != 1 || ended.Errors[0].Code != 11200 || ended.HeardText() != "Sorry" {
+		t.Errorf("%v, heard %q", ended.Errors, ended.HeardText())
+	}
+	if asked := k.got("/fallback"); len(asked) != 1 || asked[0].Get("ErrorCode") != "11200" || asked[0].Get("ErrorUrl") != slow.URL {
+		t.Errorf("%v", asked)
 	}
 }
 

@@ -91,10 +91,10 @@ func Signature(authToken, target string, form url.Values) string {
 
 // loopbackClient has Twilio's time limits, takes *.localhost for this machine, and reaches nothing else: what is tried in
 // the sandbox never leaves it.
-func loopbackClient() *http.Client {
+func loopbackClient(timeout time.Duration) *http.Client {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	return &http.Client{
-		Timeout: 15 * time.Second,
+		Timeout: timeout,
 		Transport: &http.Transport{
 			MaxIdleConnsPerHost: 4,
 			IdleConnTimeout:     30 * time.Second,
