@@ -25,7 +25,6 @@ var (
 
 const (
 	endingKept   = 5 * time.Minute  // how long Ending knows a call that is over
-	refusals     = 3                // dials that fail in a row make the model unavailable
 	refusalLasts = 10 * time.Second // before the next call tries it again
 )
 
@@ -86,7 +85,7 @@ func (b *Bridge) admit(o Offer) (*call, error) {
 	switch tenant := o.Profile.TenantID; {
 	case b.draining:
 		return nil, ErrDraining
-	case b.opts.Model == nil, b.failures >= refusals && time.Now().Before(b.retryAt):
+	case b.opts.Model == nil, b.failures >= b.opts.Limits.Refusals && time.Now().Before(b.retryAt):
 		return nil, ErrUnavailable
 	case b.live >= b.opts.Limits.Calls:
 		return nil, ErrFull

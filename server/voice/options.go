@@ -46,6 +46,7 @@ type Limits struct {
 	Calls        int           // at once in this process [1000]
 	StreamWithin time.Duration // from the webhook to the stream, the token's life [60 s]
 	StartWithin  time.Duration // from the socket's opening to its start frame [10 s]
+	Refusals     int           // dials that fail in a row, after which callers are not made to wait for the model [3]
 	DialWithin   time.Duration // for the model to be ready, each of two tries [5 s]
 	EarlyAudio   int           // base64 bytes kept while the model is not ready, the newest [64 KB: 6 s]
 	SessionLife  time.Duration // of one model session before the next takes over [55 min]; the vendor ends it at 60
@@ -78,6 +79,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Calls == 0 {
 		l.Calls = 1000
+	}
+	if l.Refusals == 0 {
+		l.Refusals = 3
 	}
 	if l.EarlyAudio == 0 {
 		l.EarlyAudio = 64 << 10

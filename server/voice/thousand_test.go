@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,9 @@ func TestThousandCalls(t *testing.T) {
 	for made < 1000 {
 		made += w.calls(orders, ways, made)
 	}
+	if had := int(w.ended.Load()); had < made {
+		t.Errorf("the bridge had %d calls of %d", had, made)
+	}
 	var after [3]int
 	deadline := time.Now().Add(time.Minute)
 	for {
@@ -59,6 +63,7 @@ type works struct {
 	t      *testing.T
 	bridge *voice.Bridge
 	addr   string
+	ended  tally
 	offers sync.Map // token → voice.Offer
 	gates  sync.Map // the model's peer address → *gate
 }
@@ -100,7 +105,8 @@ func newWorks(t *testing.T) *works {
 		t.Fatal(err)
 	}
 	w.bridge, err = voice.New(voice.Options{
-		Model: gated{model, &w.gates}, Desk: &desk{}, Tokens: w, Recorder: discard{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Model: gated{model, &w.gates}, Desk: &desk{}, Tokens: w, Recorder: &w.ended, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Limits: voice.Limits{Refusals: 1 << 30}, // models that are cut off while they connect are no reason to refuse the next call
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -138,6 +144,15 @@ func newWorks(t *testing.T) *works {
 type discard struct{}
 
 func (discard) Record(voice.Event) {}
+
+// tally counts the calls that the bridge had and has let go of.
+type tally struct{ atomic.Int64 }
+
+func (n *tally) Record(e voice.Event) {
+	if e.Type == voice.CallEnded {
+		n.Add(1)
+	}
+}
 
 func (w *works) Open(_ context.Context, token string) (voice.Offer, error) {
 	o, ok := w.offers.Load(token)
