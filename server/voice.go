@@ -14,6 +14,7 @@ import (
 	"kestrel.ai/server/agent"
 	"kestrel.ai/server/voice"
 	"kestrel.ai/server/voice/realtime"
+	"kestrel.ai/server/voice/wire"
 	"kestrel.ai/supabase"
 	"kestrel.ai/supabase/db"
 )
@@ -41,11 +42,11 @@ func newPhone(cfg Config, database *supabase.DB, vendor *twilio.Client, metrics 
 	tokens := voice.NewMinter([]byte(cfg.SessionKey.Reveal()), p.directory.Profile, voice.NewUses(database, p.journal), time.Now, log)
 	desk := agent.NewDesk(database, time.Now)
 	options := voice.Options{
-		Desk: desk, TestDesk: func() voice.Desk { return desk.Dry() }, Tokens: tokens, Limits: voice.Limits{Calls: cfg.VoiceMaxCalls}, Log: log, Metrics: metrics,
+		Desk: desk, TestDesk: func() voice.Desk { return desk.Dry() }, Tokens: tokens, Limits: voice.Limits{Calls: cfg.VoiceMaxCalls}, Log: log, Metrics: metrics, Loops: &wire.Loops{},
 		Recorder: &voice.Recordings{Recorder: p.journal, Start: vendor.StartRecording, Profiles: p.directory, Base: cfg.BaseWebhookURL, Log: log},
 	}
 	if cfg.OpenAIConfigured() {
-		if options.Model, err = newModel(cfg, log); err != nil {
+		if options.Model, err = newModel(cfg, options.Loops, log); err != nil {
 			p.journal.Close()
 			return nil, err
 		}
@@ -62,9 +63,9 @@ func newPhone(cfg Config, database *supabase.DB, vendor *twilio.Client, metrics 
 	return p, err
 }
 
-func newModel(cfg Config, log *slog.Logger) (voice.Model, error) {
+func newModel(cfg Config, loops *wire.Loops, log *slog.Logger) (voice.Model, error) {
 	return realtime.New(realtime.Config{
-		APIKey: cfg.OpenAIAPIKey.Reveal(), BaseURL: cfg.OpenAIBaseURL, Model: cfg.OpenAIRealtimeModel, Voice: cfg.OpenAIVoice, Transcription: cfg.OpenAITranscriptionModel, Log: log,
+		APIKey: cfg.OpenAIAPIKey.Reveal(), BaseURL: cfg.OpenAIBaseURL, Model: cfg.OpenAIRealtimeModel, Voice: cfg.OpenAIVoice, Transcription: cfg.OpenAITranscriptionModel, Log: log, Dial: loops.Dial,
 	})
 }
 

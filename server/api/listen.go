@@ -35,7 +35,7 @@ func (a *API) websocket(ctx context.Context, serve func(ctx context.Context, con
 	scope := edge.FromContext(ctx)
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		// That it is one, upgrading has checked.
-		wire.Upgrade(humafiber.Unwrap(hc).Context(), func(conn *wire.Conn) {
+		wire.Upgrade(humafiber.Unwrap(hc).Context(), nil, func(conn *wire.Conn) {
 			ctx, closed := a.Edge.Streams().Open(scope)
 			defer closed()
 			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()

@@ -15,18 +15,18 @@ import (
 // before it leaves the bridge: run (the owner, which also reads from the model), serve (which reads from Twilio), and
 // short ones for timers, tools and a rollover.
 type call struct {
-	b     *Bridge
-	offer Offer
-	tools map[string]agent.Tool
+	b       *Bridge
+	offer   Offer
+	offered []agent.Tool
+	tools   map[string]agent.Tool
 
-	ctx      context.Context
-	cancel   context.CancelFunc
-	group    sync.WaitGroup
-	attached chan struct{} // closed when stream is set
-	gone     chan struct{} // closed when nothing of the call is left
-	in       intake
-	watch    watchers
-	frames   atomic.Uint64 // from Twilio
+	ctx    context.Context
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+	gone   chan struct{} // closed when nothing of the call is left
+	in     intake
+	watch  watchers
+	frames atomic.Uint64 // from Twilio
 
 	mu       sync.Mutex // guards what follows
 	stream   *stream
@@ -46,7 +46,7 @@ func newCall(b *Bridge, o Offer) *call {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &call{
 		b: b, offer: o, ctx: ctx, cancel: cancel, prepared: time.Now(), tools: map[string]agent.Tool{},
-		attached: make(chan struct{}), gone: make(chan struct{}),
+		gone: make(chan struct{}),
 	}
 	c.in.limit = b.opts.Limits.EarlyAudio
 	return c
@@ -80,7 +80,8 @@ func (c *call) survive() {
 // talk dials and reads from the model, session after session, until the call is over or no model is to be had.
 func (c *call) talk() {
 	defer c.survive()
-	for _, t := range c.offer.Profile.Tools(c.offer.Call) {
+	c.offered = c.offer.Profile.Tools(c.offer.Call)
+	for _, t := range c.offered {
 		c.tools[t.Name] = t
 	}
 	conv, err := c.dial(nil)
@@ -127,7 +128,7 @@ func (c *call) session(history []Line) Session {
 	p, now := c.offer.Profile, time.Now()
 	return Session{
 		CallID: c.offer.Call.ID.String(), Instructions: p.Instructions(c.offer.Call, now), Voice: p.Settings.Voice,
-		Languages: p.Settings.Languages, Tools: p.Tools(c.offer.Call), VAD: p.Settings.VAD, History: history,
+		Languages: p.Settings.Languages, Tools: c.offered, VAD: p.Settings.VAD, History: history,
 	}
 }
 
@@ -147,7 +148,8 @@ func (c *call) take(conv Conversation) bool {
 	if old := c.conv; old != nil {
 		c.group.Go(func() { _ = old.Close() }) // frees who reads from it
 	}
-	c.conv, c.sessionSince = conv, now
+	c.conv, c.sessionSince, c.unheard = conv, now, nil
+	c.unheardSize = 0
 	c.in.open(conv)
 	if first {
 		c.responses.want(conv, greeting(c.offer.Profile, now), now)
@@ -166,30 +168,17 @@ func (c *call) current() Conversation {
 	return c.conv
 }
 
-// converse handles the events of one conversation until it breaks or the call is over. Before the stream is here
-// nothing is said, so the first audio waits for it where it is, in the connection.
+// converse handles the events of one conversation until it breaks or the call is over.
 func (c *call) converse(conv Conversation) error {
-	var e ModelEvent
-	for {
-		if err := conv.Receive(&e); err != nil {
-			c.mu.Lock()
-			if c.conv == conv {
-				c.conv = nil
-				c.in.close()
-			}
-			c.mu.Unlock()
-			_ = conv.Close()
-			return err
-		}
-		if e.Kind == ModelAudio {
-			select {
-			case <-c.attached:
-			case <-c.ctx.Done():
-				return c.ctx.Err()
-			}
-		}
-		c.handle(conv, &e)
+	err := conv.Listen(func(e *ModelEvent) { c.handle(conv, e) })
+	c.mu.Lock()
+	if c.conv == conv {
+		c.conv = nil
+		c.in.close()
 	}
+	c.mu.Unlock()
+	_ = conv.Close()
+	return err
 }
 
 // serve attaches the stream, reads it to its end, and returns when the whole call is gone.
@@ -201,14 +190,15 @@ func (c *call) serve(s *stream) error {
 	return nil
 }
 
+// errStopped is the end of a stream by Twilio's own word.
+var errStopped = errors.New("voice: stream stopped")
+
 func (c *call) listen(s *stream) {
 	defer c.survive()
 	var f frame
-	var err error
-	for stopped := false; !stopped && err == nil; {
-		if err = s.read(&f); errors.Is(err, errFrame) {
-			err = nil // one frame lost, not a call
-			continue
+	err := s.conn.Each(func(message []byte) error {
+		if s.parse(message, &f) != nil {
+			return nil // one frame lost, not a call
 		}
 		c.frames.Add(1)
 		switch f.event {
@@ -220,13 +210,14 @@ func (c *call) listen(s *stream) {
 		case "dtmf":
 			c.pressed(f.digit)
 		case "stop":
-			stopped = true
+			return errStopped
 		}
-	}
-	if err != nil {
-		c.end(StreamLost, Ending{Kind: HandOver})
-	} else {
+		return nil
+	})
+	if errors.Is(err, errStopped) {
 		c.end(CallerHungUp, Ending{Kind: HangUp})
+	} else {
+		c.end(StreamLost, Ending{Kind: HandOver})
 	}
 }
 
@@ -238,7 +229,7 @@ func (c *call) attach(s *stream) bool {
 		return false
 	}
 	c.stream, c.started, c.quietSince = s, time.Now(), time.Now()
-	close(c.attached)
+	c.hear()
 	c.announce()
 	return true
 }

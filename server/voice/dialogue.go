@@ -1,6 +1,7 @@
 package voice
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -39,6 +40,9 @@ type dialogue struct {
 	fillerDue   time.Time
 	closing     *closing
 
+	unheard     []ModelEvent // before the stream came
+	unheardSize int
+
 	usage      Usage
 	latencies  []time.Duration
 	bargeIns   int
@@ -59,14 +63,42 @@ type closing struct {
 	due    time.Time
 }
 
-// handle takes one event of the model's. Those of a conversation that was replaced are not heard.
+// maxUnheard is how many bytes of base64 a model may say before the stream is here: a minute. The rest is dropped.
+const maxUnheard = 640 << 10
+
+// handle takes one event of the model's. Those of a conversation that was replaced are not heard. Before the stream is
+// here nothing is said: from the first audio on, all waits for it.
 func (c *call) handle(conv Conversation, e *ModelEvent) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over || c.conv != conv {
 		return
 	}
-	now := time.Now()
+	if c.stream == nil && (e.Kind == ModelAudio || len(c.unheard) > 0) {
+		early := *e
+		early.Audio = slices.Clone(e.Audio)
+		if c.unheardSize += len(e.Audio); c.unheardSize <= maxUnheard || e.Kind != ModelAudio {
+			c.unheard = append(c.unheard, early)
+		}
+		return
+	}
+	c.happen(e)
+}
+
+// hear goes through what has waited for the stream.
+func (c *call) hear() {
+	unheard := c.unheard
+	c.unheard = nil
+	for i := range unheard {
+		if c.over || c.conv == nil {
+			return
+		}
+		c.happen(&unheard[i])
+	}
+}
+
+func (c *call) happen(e *ModelEvent) {
+	conv, now := c.conv, time.Now()
 	switch e.Kind {
 	case ModelAudio:
 		c.play(e, now)

@@ -9,37 +9,47 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/gobwas/ws"
 )
 
-// The load generator is both ends of many calls, Twilio's and the model's, in a process of its own: one thread over
-// epoll, so that what it costs leaves the cores to what is measured. It is started by BenchmarkBridge.
+// The load generator is both ends of many calls, Twilio's and the model's, in a process of its own: as many threads over
+// epoll as Kestrel has cores, so that the kernel gives both their share, and nothing but system calls in each, so that
+// what it costs leaves the cores to what is measured. It is started by BenchmarkBridge.
 
 // order is what a generator is told on its standard input.
 type order struct {
 	Bridge string // host:port of the stream's websocket
 	Tenant string
+	Model  string // the bare relay's to dial
 	Calls  int
 	For    time.Duration // of measuring, after a second of warming up
 }
 
 // outcome is a line it prints.
 type outcome struct {
-	Model      string `json:",omitempty"` // its address, at the beginning
-	Connected  bool   `json:",omitempty"` // all calls are, and a second has passed
+	Model      string        `json:",omitempty"` // its address, at the beginning
+	Bridge     string        `json:",omitempty"` // the bare relay's
+	CPU        time.Duration `json:",omitempty"` // the bare relay has used so far
+	Connected  bool          `json:",omitempty"` // all calls are, and a second has passed
 	Sent, Lost int
 	P50, P99   time.Duration
 	Worst      time.Duration
 }
 
-const frameEvery = 20 * time.Millisecond
+const (
+	frameEvery    = 20 * time.Millisecond
+	generatorBeat = 500 * time.Microsecond
+)
 
 // party is one socket: of a telephone, or of the model where mask is false.
 type party struct {
@@ -60,6 +70,7 @@ type generator struct {
 	until   int64
 	late    []time.Duration
 	read    []byte
+	message []byte
 }
 
 func generate() {
@@ -76,46 +87,79 @@ func generate() {
 	if err != nil {
 		panic(err)
 	}
+	debug.SetGCPercent(-1) // whose pauses would be measured as Kestrel's
 	tell(outcome{Model: ln.Addr().String()})
-	g := &generator{parties: map[int32]*party{}, read: make([]byte, 64<<10)}
-	if g.epoll, err = syscall.EpollCreate1(0); err != nil {
-		panic(err)
+	phones, models := connect(o, ln)
+	from := time.Now().Add(time.Second)
+	threads := min(runtime.NumCPU(), len(phones))
+	shards := make([]*generator, threads)
+	for i := range shards {
+		shards[i] = newGenerator(from.UnixNano(), from.Add(o.For).UnixNano(), share(phones, i, threads), share(models, i, threads))
 	}
-	g.connect(o, ln)
-	g.from = time.Now().Add(time.Second).UnixNano()
-	g.until = g.from + int64(o.For)
-	g.run(func() { tell(outcome{Connected: true}) })
-	slices.Sort(g.late)
-	result := outcome{Sent: g.total(), Lost: g.total() - len(g.late)}
-	if n := len(g.late); n > 0 {
-		result.P50, result.P99, result.Worst = g.late[n/2], g.late[n*99/100], g.late[n-1]
+	warm := time.AfterFunc(time.Until(from), func() { tell(outcome{Connected: true}) })
+	defer warm.Stop()
+	var group sync.WaitGroup
+	for _, g := range shards {
+		group.Go(g.run)
+	}
+	group.Wait()
+	var late []time.Duration
+	var result outcome
+	for _, g := range shards {
+		late = append(late, g.late...)
+		result.Sent += g.total()
+	}
+	slices.Sort(late)
+	result.Lost = result.Sent - len(late)
+	if n := len(late); n > 0 {
+		result.P50, result.P99, result.Worst = late[n/2], late[n*99/100], late[n-1]
 	}
 	tell(result)
 }
 
+// share is every n-th of all, from the i-th.
+func share(all []*party, i, n int) (some []*party) {
+	for ; i < len(all); i += n {
+		some = append(some, all[i])
+	}
+	return some
+}
+
+func newGenerator(from, until int64, phones, models []*party) *generator {
+	g := &generator{parties: map[int32]*party{}, phones: phones, read: make([]byte, 64<<10), from: from, until: until}
+	frames := int(time.Duration(until-from)/frameEvery) + 2*int(time.Second/frameEvery)
+	g.late = make([]time.Duration, 0, frames*len(phones))
+	for _, p := range phones {
+		p.sent = make([]int64, 0, frames)
+	}
+	var err error
+	if g.epoll, err = syscall.EpollCreate1(0); err != nil {
+		panic(err)
+	}
+	for _, p := range slices.Concat(phones, models) {
+		g.watch(p)
+	}
+	return g
+}
+
+func (g *generator) watch(p *party) {
+	g.parties[int32(p.fd)] = p
+	if err := syscall.EpollCtl(g.epoll, syscall.EPOLL_CTL_ADD, p.fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(p.fd)}); err != nil {
+		panic(err)
+	}
+}
+
 // connect opens all calls, a few at a time. The bridge dials the model's end of each itself.
-func (g *generator) connect(o order, ln net.Listener) {
+func connect(o order, ln net.Listener) (phones, models []*party) {
 	var mu sync.Mutex
 	add := func(conn net.Conn, phone bool, early []byte) {
-		file, err := conn.(*net.TCPConn).File()
-		if err != nil {
-			panic(err)
-		}
-		fd, err := syscall.Dup(int(file.Fd()))
-		if err != nil {
-			panic(err)
-		}
-		_ = file.Close()
-		_ = conn.Close()
-		if err := syscall.SetNonblock(fd, true); err != nil {
-			panic(err)
-		}
-		p := &party{fd: fd, phone: phone, in: early}
+		p := newParty(conn, phone, early)
 		mu.Lock()
 		defer mu.Unlock()
-		g.parties[int32(fd)] = p
 		if phone {
-			g.phones = append(g.phones, p)
+			phones = append(phones, p)
+		} else {
+			models = append(models, p)
 		}
 	}
 	var group sync.WaitGroup
@@ -137,11 +181,26 @@ func (g *generator) connect(o order, ln net.Listener) {
 		})
 	}
 	group.Wait()
-	for fd := range g.parties {
-		if err := syscall.EpollCtl(g.epoll, syscall.EPOLL_CTL_ADD, int(fd), &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: fd}); err != nil {
-			panic(err)
-		}
+	return phones, models
+}
+
+// newParty takes a connection over.
+func newParty(conn net.Conn, phone bool, early []byte) *party {
+	file, err := conn.(*net.TCPConn).File()
+	if err != nil {
+		panic(err)
 	}
+	fd, err := syscall.Dup(int(file.Fd()))
+	if err != nil {
+		panic(err)
+	}
+	_ = file.Close()
+	_ = conn.Close()
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		panic(err)
+	}
+	_ = syscall.SetsockoptString(fd, syscall.IPPROTO_TCP, 13, "cubic")
+	return &party{fd: fd, phone: phone, in: early}
 }
 
 func openPhone(o order, i int) net.Conn {
@@ -192,18 +251,14 @@ func openModel(conn net.Conn) []byte {
 }
 
 // run sends a frame every 20 ms for each phone, evenly spread, and answers what comes, until a second after the end.
-func (g *generator) run(warm func()) {
+func (g *generator) run() {
+	runtime.LockOSThread()
 	events := make([]syscall.EpollEvent, 256)
 	began := time.Now().UnixNano()
 	gap := int64(frameEvery) / int64(len(g.phones))
 	next := int64(0) // frame of all phones
-	told := false
 	for {
 		now := time.Now().UnixNano()
-		if !told && now >= g.from {
-			told = true
-			warm()
-		}
 		for now < g.until && began+next*gap <= now {
 			g.say(g.phones[next%int64(len(g.phones))])
 			next++
@@ -211,39 +266,63 @@ func (g *generator) run(warm func()) {
 		if now > g.until+int64(time.Second) {
 			return
 		}
-		wait := 100
-		if now < g.until {
-			wait = int(min(20, max(1, (began+next*gap-now)/int64(time.Millisecond))))
-		}
-		n, err := syscall.EpollWait(g.epoll, events, wait)
-		if err != nil && err != syscall.EINTR {
-			panic(err)
-		}
-		for i := range max(n, 0) {
+		nap := syscall.Timespec{Nsec: int64(generatorBeat)}
+		_, _, _ = syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&nap)), 0, 0)
+		for i := range g.wait(events, 0) {
 			g.ready(g.parties[events[i].Fd], events[i].Events)
 		}
 	}
+}
+
+// wait is syscall.EpollWait without telling Go's scheduler, which would hand the thread's processor on each time.
+func (g *generator) wait(events []syscall.EpollEvent, milliseconds int) int {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(g.epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(milliseconds), 0, 0)
+	if errno == syscall.EINTR {
+		return 0
+	}
+	if errno != 0 {
+		panic(errno)
+	}
+	return int(n)
 }
 
 var silence = strings.Repeat("/", 204)
 
 // say sends the next frame of a phone. Its number, as twelve characters of base64, comes back in the echo.
 func (g *generator) say(p *party) {
-	payload := fmt.Appendf(nil, `{"event":"media","sequenceNumber":"%d","media":{"track":"inbound","chunk":"%d","timestamp":"%d","payload":"%012d%s"},"streamSid":"MZ18ad3ab5a668481ce02b83e7395059f0"}`, p.n+3, p.n+1, p.n*20, p.n, silence)
+	m := append(g.message[:0], `{"event":"media","sequenceNumber":"`...)
+	m = strconv.AppendInt(m, int64(p.n+3), 10)
+	m = append(m, `","media":{"track":"inbound","chunk":"`...)
+	m = strconv.AppendInt(m, int64(p.n+1), 10)
+	m = append(m, `","timestamp":"`...)
+	m = strconv.AppendInt(m, int64(p.n*20), 10)
+	m = append(m, `","payload":"`...)
+	m = strconv.AppendInt(m, int64(1e11+p.n), 10)
+	m = append(m, silence...)
+	m = append(m, `"},"streamSid":"MZ18ad3ab5a668481ce02b83e7395059f0"}`...)
+	g.message = m
 	p.sent = append(p.sent, time.Now().UnixNano())
 	p.n++
-	g.write(p, appendFrame(p.out, true, payload))
+	p.out = appendFrame(p.out, true, m)
+	g.flush(p)
 }
 
-func (g *generator) write(p *party, out []byte) {
-	n, err := syscall.Write(p.fd, out)
-	if n < 0 {
-		n = 0
+// raw reads or writes. On an error n is 0.
+func raw(call uintptr, fd int, b []byte) (n int, err syscall.Errno) {
+	done, _, err := syscall.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
+	if err != 0 {
+		return 0, err
 	}
-	if err != nil && err != syscall.EAGAIN {
-		return // lost frames are counted
+	return int(done), 0
+}
+
+// flush writes what is to go out. Frames that are lost are counted.
+func (g *generator) flush(p *party) {
+	n, err := raw(syscall.SYS_SENDTO, p.fd, p.out)
+	if err != 0 && err != syscall.EAGAIN {
+		return
 	}
-	p.out = append(p.out[:0], out[n:]...)
+	p.out = p.out[:copy(p.out, p.out[n:])]
 	if blocked := len(p.out) > 0; blocked == p.blocked {
 		return
 	}
@@ -257,11 +336,20 @@ func (g *generator) write(p *party, out []byte) {
 
 func (g *generator) ready(p *party, events uint32) {
 	if events&syscall.EPOLLOUT != 0 {
-		g.write(p, bytes.Clone(p.out))
+		g.flush(p)
 	}
-	n, err := syscall.Read(p.fd, g.read)
-	if n <= 0 {
-		if n == 0 || err != syscall.EAGAIN {
+	before := len(p.out)
+	g.read1(p, func(message []byte) { p.out = g.take(p, message, p.out) })
+	if len(p.out) > before {
+		g.flush(p)
+	}
+}
+
+// read1 reads once, and hands over each message that is whole.
+func (g *generator) read1(p *party, take func([]byte)) {
+	n, err := raw(syscall.SYS_RECVFROM, p.fd, g.read)
+	if n == 0 {
+		if err != syscall.EAGAIN {
 			_ = syscall.EpollCtl(g.epoll, syscall.EPOLL_CTL_DEL, p.fd, nil)
 		}
 		return
@@ -270,19 +358,15 @@ func (g *generator) ready(p *party, events uint32) {
 	if len(p.in) > 0 {
 		data = append(p.in, data...)
 	}
-	var out []byte
 	for {
 		message, rest, ok := cutFrame(data)
 		if !ok {
 			break
 		}
 		data = rest
-		out = g.take(p, message, out)
+		take(message)
 	}
 	p.in = append(p.in[:0], data...)
-	if len(out) > 0 {
-		g.write(p, append(p.out, out...))
-	}
 }
 
 var (
@@ -306,7 +390,7 @@ func (g *generator) take(p *party, message, out []byte) []byte {
 	}
 	if i := bytes.Index(message, mediaOf); i >= 0 {
 		n, err := strconv.Atoi(string(message[i+len(mediaOf):][:12]))
-		if err == nil && n < len(p.sent) && p.sent[n] >= g.from && p.sent[n] < g.until {
+		if n -= 1e11; err == nil && n >= 0 && n < len(p.sent) && p.sent[n] >= g.from && p.sent[n] < g.until {
 			g.late = append(g.late, time.Duration(time.Now().UnixNano()-p.sent[n]))
 		}
 	}

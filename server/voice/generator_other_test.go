@@ -2,5 +2,6 @@
 
 package voice_test
 
-// generate needs epoll.
+// Both need epoll.
 func generate() { panic("the load generator runs on Linux only") }
+func relay()    { panic("the bare relay runs on Linux only") }

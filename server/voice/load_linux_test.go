@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -25,15 +24,18 @@ import (
 	"kestrel.ai/server/agent"
 	"kestrel.ai/server/voice"
 	"kestrel.ai/server/voice/realtime"
+	"kestrel.ai/server/voice/wire"
 )
 
 var loadFor = flag.Duration("load.for", 10*time.Second, "how long BenchmarkBridge holds each number of calls")
+
+var concurrent = []int{1, 200, 400, 600, 800, 1600}
 
 // BenchmarkBridge holds N calls, 50 frames a second each, through Fiber, the bridge and the model's client; another
 // process is Twilio and the model, which echoes every frame. It reports the round trip from Twilio to the model and
 // back, what was lost, and what it cost this process.
 func BenchmarkBridge(b *testing.B) {
-	for _, calls := range []int{1, 200, 800, 1600} {
+	for _, calls := range concurrent {
 		b.Run(fmt.Sprintf("calls=%d", calls), func(b *testing.B) {
 			for b.Loop() {
 				hold(b, calls)
@@ -48,32 +50,59 @@ type load struct {
 	calls     int
 	bridge    *voice.Bridge
 	app       *fiber.App
-	generator *exec.Cmd
-	in        io.Closer
-	told      *json.Decoder
+	generator *process
 	empty     int // RSS before the first call
+}
+
+// process is one of this test's own, in another role.
+type process struct {
+	*exec.Cmd
+	in    *json.Encoder
+	out   *json.Decoder
+	close func() error // of its standard input
+}
+
+func (l *load) start(role string) *process {
+	l.b.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^$") //nolint:gosec // this test itself
+	cmd.Env = append(os.Environ(), loadRole+"="+role)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	l.must(err)
+	out, err := cmd.StdoutPipe()
+	l.must(err)
+	l.must(cmd.Start())
+	return &process{Cmd: cmd, in: json.NewEncoder(in), out: json.NewDecoder(out), close: in.Close}
+}
+
+// next is what a process tells next.
+func (l *load) next(p *process) (o outcome) {
+	l.b.Helper()
+	l.must(p.out.Decode(&o))
+	return o
+}
+
+// stop ends a process by the end of its input.
+func (l *load) stop(p *process) {
+	l.b.Helper()
+	l.must(p.close())
+	l.must(p.Wait())
 }
 
 // begin returns when all calls are connected and have talked for a second.
 func begin(b *testing.B, calls int) *load {
 	b.Helper()
-	l := &load{b: b, calls: calls, generator: exec.Command(os.Args[0], "-test.run=^$")} //nolint:gosec // this test itself
-	l.generator.Env = append(os.Environ(), generatorRole+"=1")
-	l.generator.Stderr = os.Stderr
-	in, err := l.generator.StdinPipe()
-	l.must(err)
-	out, err := l.generator.StdoutPipe()
-	l.must(err)
-	l.in, l.told = in, json.NewDecoder(out)
+	l := &load{b: b, calls: calls}
+	l.generator = l.start("generator")
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	l.must(err)
-	l.must(l.generator.Start())
 	tenant := uuid.New()
-	l.must(json.NewEncoder(in).Encode(order{Bridge: ln.Addr().String(), Tenant: tenant.String(), Calls: calls, For: *loadFor}))
-	model, err := realtime.New(realtime.Config{APIKey: "sk-load", BaseURL: "http://" + l.next().Model, Model: "echo", Transcription: "none"})
+	l.must(l.generator.in.Encode(order{Bridge: ln.Addr().String(), Tenant: tenant.String(), Calls: calls, For: *loadFor}))
+	loops := &wire.Loops{}
+	model, err := realtime.New(realtime.Config{APIKey: "sk-load", BaseURL: "http://" + l.next(l.generator).Model, Model: "echo", Transcription: "none", Dial: loops.Dial})
 	l.must(err)
 	l.bridge, err = voice.New(voice.Options{
-		Model: model, Desk: &desk{}, Tokens: offers{everyCall(tenant)}, Recorder: discard{}, Limits: voice.Limits{Calls: calls}, Log: slog.New(slog.DiscardHandler),
+		Model: model, Desk: &desk{}, Tokens: offers{everyCall(tenant)}, Recorder: discard{}, Loops: loops, Limits: voice.Limits{Calls: calls}, Log: slog.New(slog.DiscardHandler),
 	})
 	l.must(err)
 	l.app = fiber.New(fiber.Config{DisableStartupMessage: true, ReadBufferSize: 72 << 10})
@@ -81,7 +110,7 @@ func begin(b *testing.B, calls int) *load {
 	debug.FreeOSMemory()
 	l.empty = resident(b)
 	go func() { _ = l.app.Listener(ln) }()
-	l.next()
+	l.next(l.generator)
 	return l
 }
 
@@ -92,18 +121,11 @@ func (l *load) must(err error) {
 	}
 }
 
-func (l *load) next() (o outcome) {
-	l.b.Helper()
-	l.must(l.told.Decode(&o))
-	return o
-}
-
 // end takes the generator's outcome, and everything down.
 func (l *load) end() outcome {
 	l.b.Helper()
-	result := l.next()
-	_ = l.in.Close()
-	l.must(l.generator.Wait())
+	result := l.next(l.generator)
+	l.stop(l.generator)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	l.must(l.bridge.Drain(ctx))
@@ -118,6 +140,11 @@ func hold(b *testing.B, calls int) {
 	spent, took := cpu(b)-used, time.Since(began)
 	grown := resident(b) - l.empty
 	result := l.end()
+	report(b, result, calls, spent, took)
+	b.ReportMetric(float64(grown)/1024/float64(calls), "rss-KB/call")
+}
+
+func report(b *testing.B, result outcome, calls int, spent, took time.Duration) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(milliseconds(result.P50), "ms-p50")
 	b.ReportMetric(milliseconds(result.P99), "ms-p99")
@@ -125,7 +152,33 @@ func hold(b *testing.B, calls int) {
 	b.ReportMetric(float64(result.Sent), "frames")
 	b.ReportMetric(float64(result.Lost), "lost")
 	b.ReportMetric(float64(spent.Milliseconds())/(float64(calls)*took.Minutes()), "cpu-ms/call-minute")
-	b.ReportMetric(float64(grown)/1024/float64(calls), "rss-KB/call")
+}
+
+// BenchmarkBareRelay puts the bare relay in Kestrel's place, as a measure of what the machine allows.
+func BenchmarkBareRelay(b *testing.B) {
+	for _, calls := range concurrent {
+		b.Run(fmt.Sprintf("calls=%d", calls), func(b *testing.B) {
+			for b.Loop() {
+				l := &load{b: b, calls: calls}
+				relay := l.start("relay")
+				l.generator = l.start("generator")
+				l.must(l.generator.in.Encode(order{Bridge: l.next(relay).Bridge, Calls: calls, For: *loadFor}))
+				l.must(relay.in.Encode(order{Model: l.next(l.generator).Model, Calls: calls}))
+				l.next(l.generator)
+				used := func() time.Duration {
+					l.must(relay.in.Encode(order{}))
+					return l.next(relay).CPU
+				}
+				began, before := time.Now(), used()
+				time.Sleep(*loadFor)
+				spent, took := used()-before, time.Since(began)
+				result := l.next(l.generator)
+				l.stop(l.generator)
+				l.stop(relay)
+				report(b, result, calls, spent, took)
+			}
+		})
+	}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -41,7 +41,7 @@ type Reply struct {
 	NoTools      bool   // speech only
 }
 
-// Conversation is one open session with a model. Receive is for one goroutine; the others may be called by any.
+// Conversation is one open session with a model. Listen is for one goroutine; the others may be called by any.
 // An error of theirs means that the connection is gone; what the vendor objects to arrives as a Rejected event.
 type Conversation interface {
 	// Append passes caller's audio on: base64 of µ-law, of any length. It does not keep payload.
@@ -56,9 +56,11 @@ type Conversation interface {
 	Note(speaker, text string) error
 	// ToolResult answers a tool call with JSON.
 	ToolResult(toolCallID, output string) error
-	// Receive waits for the next event and fills e. Audio is valid until the next Receive. Its error is final.
-	Receive(e *ModelEvent) error
-	// Close ends the conversation and frees a waiting Receive. It may be called repeatedly.
+	// Listen hands every event to handle, one after the other, and returns the error that ends the conversation. handle
+	// may be called on a thread that serves other calls too: it must not wait for anything. The event, and its Audio,
+	// are valid until handle returns.
+	Listen(handle func(e *ModelEvent)) error
+	// Close ends the conversation and frees a waiting Listen. It may be called repeatedly.
 	Close() error
 }
 

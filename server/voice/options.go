@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kestrel.ai/server/agent"
+	"kestrel.ai/server/voice/wire"
 )
 
 // Options is what a Bridge works with.
@@ -21,6 +22,7 @@ type Options struct {
 	Limits   Limits
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer // nil for none
+	Loops    *wire.Loops           // nil for none: a goroutine reads each socket
 }
 
 // Desk runs the agent's tools; *agent.Desk is one. Use ends soon after ctx does, and using a tool again with the same

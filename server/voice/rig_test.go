@@ -26,16 +26,20 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(generatorRole) != "" {
+	switch os.Getenv(loadRole) {
+	case "generator":
 		generate()
+		return
+	case "relay":
+		relay()
 		return
 	}
 	// fasthttp's own clocks outlive its servers.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"), goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
-// generatorRole is the variable that makes a process of these tests the load generator.
-const generatorRole = "KESTREL_VOICE_GENERATOR"
+// loadRole is the variable that makes a process of these tests the load generator, or the bare relay.
+const loadRole = "KESTREL_VOICE_LOAD"
 
 // rig is a bridge with the real client of the model, a scripted vendor at the other end of its socket, and a telephone
 // at the end of Twilio's. Time is synctest's: waiting costs none, and a goroutine that outlives its call fails the test.

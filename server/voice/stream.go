@@ -60,9 +60,15 @@ func (s *stream) read(f *frame) error {
 
 func (s *stream) parse(message []byte, f *frame) error {
 	*f = frame{}
-	if s.flat.Scan(message) && string(s.flat.Get("", "event")) == "media" {
-		f.event, f.payload = "media", s.flat.Get("media", "payload")
-		return f.checkMedia(s.flat.Get("media", "track"))
+	if s.flat.Scan(message) {
+		switch string(s.flat.Get("", "event")) {
+		case "media":
+			f.event, f.payload = "media", s.flat.Get("media", "payload")
+			return f.checkMedia(s.flat.Get("media", "track"))
+		case "mark":
+			f.event, f.mark = "mark", string(s.flat.Get("mark", "name"))
+			return nil
+		}
 	}
 	return f.decode(message)
 }

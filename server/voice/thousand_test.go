@@ -90,11 +90,11 @@ func newWorks(t *testing.T) *works {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dialer := &net.Dialer{}
+	loops := &wire.Loops{}
 	model, err := realtime.New(realtime.Config{
 		APIKey: "sk-test", BaseURL: "http://" + models.Addr().String(), Model: "m", Transcription: "t",
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, addr)
+			conn, err := loops.Dial(ctx, network, addr)
 			if err == nil {
 				w.gates.Store(conn.LocalAddr().String(), ctx.Value(gateKey{}))
 			}
@@ -105,7 +105,7 @@ func newWorks(t *testing.T) *works {
 		t.Fatal(err)
 	}
 	w.bridge, err = voice.New(voice.Options{
-		Model: gated{model, &w.gates}, Desk: &desk{}, Tokens: w, Recorder: &w.ended, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Model: gated{model, &w.gates}, Desk: &desk{}, Tokens: w, Recorder: &w.ended, Loops: loops, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Limits: voice.Limits{Refusals: 1 << 30}, // models that are cut off while they connect are no reason to refuse the next call
 	})
 	if err != nil {

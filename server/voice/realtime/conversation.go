@@ -77,25 +77,23 @@ func (c *conversation) ToolResult(toolCallID, output string) error {
 
 func (c *conversation) Close() error { return c.conn.Close() }
 
-func (c *conversation) Receive(e *voice.ModelEvent) error {
-	for {
-		message, err := c.conn.Read()
-		if err != nil {
-			return err
-		}
-		if c.audio(message, e) {
+func (c *conversation) Listen(handle func(e *voice.ModelEvent)) error {
+	var e voice.ModelEvent
+	return c.conn.Each(func(message []byte) error {
+		if c.audio(message, &e) {
+			handle(&e)
 			return nil
 		}
 		var s serverEvent
 		if err := s.decode(message); err != nil {
 			// What cannot be read is one event lost, not a call.
-			*e = voice.ModelEvent{Kind: voice.Rejected, Code: "unreadable", Message: err.Error()}
-			return nil
+			e = voice.ModelEvent{Kind: voice.Rejected, Code: "unreadable", Message: err.Error()}
+			handle(&e)
+		} else if s.fill(&e) {
+			handle(&e)
 		}
-		if s.fill(e) {
-			return nil
-		}
-	}
+		return nil
+	})
 }
 
 // audio reads the one event that comes all the time, where it has its usual form.

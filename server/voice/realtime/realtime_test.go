@@ -216,24 +216,21 @@ func TestServerEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	heard, ended := make(chan string, 1), make(chan error, 1)
+	go func() { ended <- conv.Listen(func(e *voice.ModelEvent) { heard <- dump(t, *e) }) }()
 	for _, c := range cases {
 		p.hold("Server", []byte(c.message))
 		go func() {
 			_ = v.conn.Write([]byte(`{"type":"rate_limits.updated","event_id":"e","rate_limits":[]}`)) // not passed on
 			_ = v.conn.Write([]byte(c.message))
 		}()
-		var got voice.ModelEvent
-		if err := conv.Receive(&got); err != nil {
-			t.Fatal(err)
-		}
-		if a, b := dump(t, got), dump(t, c.want); a != b {
+		if a, b := <-heard, dump(t, c.want); a != b {
 			t.Errorf("%s\n got %s\nwant %s", c.message, a, b)
 		}
 	}
 	go func() { _, _ = v.conn.Read() }()
 	_ = v.conn.Close()
-	var e voice.ModelEvent
-	if err := conv.Receive(&e); !errors.Is(err, io.EOF) {
+	if err := <-ended; !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 	_ = conv.Close()

@@ -1,12 +1,12 @@
 // Package wire is what the two media sockets of a call share: websocket frames over a net.Conn with one system call
-// a message and no allocation per message, and a scanner of the flat JSON that both vendors send fifty times a second.
+// a message and no allocation per message, a scanner of the flat JSON that both vendors send fifty times a second, and
+// the event loops that serve many such sockets with a few threads.
 package wire
 
 import (
 	"bufio"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -23,7 +23,7 @@ const (
 )
 
 const (
-	readBuffer  = 4 << 10          // what a quiet connection keeps
+	readBuffer  = 4 << 10          // what a read has room for, at least
 	keepBuffer  = 16 << 10         // a message buffer that grew past this is not kept
 	writeWithin = 10 * time.Second // a peer that takes nothing for so long is gone
 	refresh     = 2 * time.Second  // the write deadline is moved at most this often
@@ -32,13 +32,13 @@ const (
 // ErrProtocol is a peer that breaks RFC 6455, or sends what no vendor sends: binary or oversized messages.
 var ErrProtocol = errors.New("wire: protocol error")
 
-// Conn is one websocket. Read is for one goroutine; Write and Close may be called by any.
+// Conn is one websocket. Read and Each are for one goroutine; Write and Close may be called by any.
 type Conn struct {
 	conn   net.Conn
 	state  ws.State
-	limit  int64 // bytes of one message
-	reader *bufio.Reader
-	in     []byte
+	in     framer
+	buffer []byte // read and not yet taken; part of store, where Read has read it
+	store  []byte
 
 	writing  sync.Mutex
 	out      []byte
@@ -48,111 +48,133 @@ type Conn struct {
 
 // Server is the accepting side of conn after its handshake.
 func Server(conn net.Conn) *Conn {
-	return &Conn{conn: conn, state: ws.StateServerSide, limit: maxServerMessage, reader: bufio.NewReaderSize(conn, readBuffer)}
+	return &Conn{conn: conn, state: ws.StateServerSide, in: framer{masked: true, limit: maxServerMessage}}
 }
 
 // Client is the dialling side of conn after its handshake. early, which may be nil, holds what the peer already sent.
 func Client(conn net.Conn, early *bufio.Reader) *Conn {
-	c := &Conn{conn: conn, state: ws.StateClientSide, limit: maxClientMessage}
+	c := &Conn{conn: conn, state: ws.StateClientSide, in: framer{limit: maxClientMessage}}
 	if early != nil {
 		pending, _ := early.Peek(early.Buffered())
-		rest := append([]byte(nil), pending...)
+		c.buffer = append(c.buffer, pending...)
 		ws.PutReader(early)
-		c.reader = bufio.NewReaderSize(&prefixed{rest: rest, conn: conn}, readBuffer)
-		return c
 	}
-	c.reader = bufio.NewReaderSize(conn, readBuffer)
 	return c
-}
-
-// prefixed reads what was read too early, then the connection.
-type prefixed struct {
-	rest []byte
-	conn net.Conn
-}
-
-func (p *prefixed) Read(b []byte) (int, error) {
-	if len(p.rest) > 0 {
-		n := copy(b, p.rest)
-		p.rest = p.rest[n:]
-		return n, nil
-	}
-	return p.conn.Read(b)
 }
 
 // Read is the next text message, valid until the next Read. It answers pings itself. io.EOF is a close by the peer,
 // with or without a close frame.
 func (c *Conn) Read() ([]byte, error) {
-	if cap(c.in) > keepBuffer {
-		c.in = nil
-	}
-	c.in = c.in[:0]
-	started := false
 	for {
-		h, err := ws.ReadHeader(c.reader)
+		message, rest, err := c.next(c.buffer)
 		if err != nil {
-			return nil, eof(err)
-		}
-		if h.Masked != c.state.ServerSide() || h.Rsv != 0 || h.Length > c.limit-int64(len(c.in)) {
-			return nil, fmt.Errorf("%w: header %v", ErrProtocol, h.OpCode)
-		}
-		if h.OpCode.IsControl() {
-			if err := c.control(h); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if (h.OpCode == ws.OpContinuation) != started || (h.OpCode != ws.OpText && h.OpCode != ws.OpContinuation) {
-			return nil, fmt.Errorf("%w: opcode %d", ErrProtocol, h.OpCode)
-		}
-		started = true
-		if err := c.payload(h); err != nil {
 			return nil, err
 		}
-		if h.Fin {
-			return c.in, nil
+		c.buffer = rest
+		if message != nil {
+			return message, nil
+		}
+		if err := c.fill(); err != nil {
+			return nil, err
 		}
 	}
 }
 
-// payload appends a frame's payload to the message.
-func (c *Conn) payload(h ws.Header) error {
-	start := len(c.in)
-	need := start + int(h.Length)
-	if cap(c.in) < need {
-		grown := make([]byte, start, max(need, 512))
-		copy(grown, c.in)
-		c.in = grown
+// next takes the next message off data, or nil where there is none yet, and answers what it finds before it.
+func (c *Conn) next(data []byte) (message, rest []byte, err error) {
+	for {
+		f, rest, err := c.in.cut(data)
+		if err != nil || f.op == noFrame {
+			return nil, rest, err
+		}
+		data = rest
+		switch f.op {
+		case ws.OpText:
+			return f.payload, rest, nil
+		case ws.OpPing:
+			if err := c.write(func(b *Batch) { b.frame(ws.OpPong, f.payload) }); err != nil {
+				return nil, rest, err
+			}
+		case ws.OpClose:
+			_ = c.write(func(b *Batch) { b.frame(ws.OpClose, f.payload[:min(2, len(f.payload))]) })
+			return nil, rest, io.EOF
+		}
 	}
-	c.in = c.in[:need]
-	if _, err := io.ReadFull(c.reader, c.in[start:]); err != nil {
-		return eof(err)
-	}
-	if h.Masked {
-		ws.Cipher(c.in[start:], h.Mask, 0)
-	}
-	return nil
 }
 
-// control answers a ping, swallows a pong, and ends at a close.
-func (c *Conn) control(h ws.Header) error {
-	if !h.Fin || h.Length > ws.MaxControlFramePayloadSize {
-		return fmt.Errorf("%w: control frame", ErrProtocol)
+// fill reads once, behind what is in the buffer already.
+func (c *Conn) fill() error {
+	left := len(c.buffer)
+	switch {
+	case left == 0:
+		if c.store == nil || len(c.store) > keepBuffer {
+			c.store = make([]byte, readBuffer)
+		}
+		c.buffer = c.store[:0]
+	case cap(c.buffer)-left < readBuffer/4:
+		if len(c.store) < left+readBuffer/2 {
+			c.store = make([]byte, max(2*left, readBuffer))
+		}
+		c.buffer = c.store[:copy(c.store, c.buffer)]
 	}
-	var body [ws.MaxControlFramePayloadSize]byte
-	payload := body[:h.Length]
-	if _, err := io.ReadFull(c.reader, payload); err != nil {
-		return eof(err)
+	n, err := c.conn.Read(c.buffer[left:cap(c.buffer)])
+	c.buffer = c.buffer[:left+n]
+	if n > 0 {
+		return nil
 	}
-	if h.Masked {
-		ws.Cipher(payload, h.Mask, 0)
+	return eof(err)
+}
+
+// Each hands every message to take, one after the other, until take or the connection fails, and returns that error. A
+// message is valid until take returns. On a connection of a Loops it is one of their threads that calls take, which
+// must not wait for anything then; a panic of take's comes out of Each all the same.
+func (c *Conn) Each(take func(message []byte) error) error {
+	if s, ok := c.conn.(looped); ok {
+		c.store = nil
+		if err := c.feed(nil, take); err != nil {
+			return err
+		}
+		return eof(s.each(func(data []byte) error { return c.feed(data, take) }))
 	}
-	switch h.OpCode {
-	case ws.OpPing:
-		return c.write(func(b *Batch) { b.frame(ws.OpPong, payload) })
-	case ws.OpClose:
-		_ = c.write(func(b *Batch) { b.frame(ws.OpClose, payload[:min(2, len(payload))]) })
-		return io.EOF
+	for {
+		message, err := c.Read()
+		if err != nil {
+			return err
+		}
+		if err := take(message); err != nil {
+			return err
+		}
+	}
+}
+
+// looped is a connection that a loop reads: it hands over all it reads, one read after the other.
+type looped interface {
+	each(feed func(data []byte) error) error
+}
+
+// feed takes the messages of what was just read. What is left of it is kept for the next time.
+func (c *Conn) feed(data []byte, take func([]byte) error) error {
+	if len(c.buffer) > 0 {
+		c.buffer = append(c.buffer, data...)
+		data = c.buffer
+	}
+	for {
+		message, rest, err := c.next(data)
+		if err != nil {
+			return err
+		}
+		data = rest
+		if message == nil {
+			break
+		}
+		if err := take(message); err != nil {
+			return err
+		}
+	}
+	if len(data) == 0 {
+		c.buffer = nil
+	} else {
+		c.buffer = append([]byte(nil), data...)
 	}
 	return nil
 }
@@ -224,9 +246,11 @@ func (c *Conn) write(fill func(*Batch)) error {
 }
 
 func (c *Conn) flush() error {
-	if now := time.Now(); c.deadline.Sub(now) < writeWithin-refresh {
-		c.deadline = now.Add(writeWithin)
-		_ = c.conn.SetWriteDeadline(c.deadline)
+	if _, ok := c.conn.(looped); !ok { // which never waits
+		if now := time.Now(); c.deadline.Sub(now) < writeWithin-refresh {
+			c.deadline = now.Add(writeWithin)
+			_ = c.conn.SetWriteDeadline(c.deadline)
+		}
 	}
 	_, err := c.conn.Write(c.out)
 	c.out = c.out[:0]

@@ -16,9 +16,9 @@ import (
 
 const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" // RFC 6455 section 1.3
 
-// Upgrade answers a websocket's handshake and runs serve with the connection, which is closed when serve returns.
-// False means that the request is none (the handler answers it).
-func Upgrade(ctx *fasthttp.RequestCtx, serve func(*Conn)) bool {
+// Upgrade answers a websocket's handshake and runs serve with the connection, which is closed when serve returns. It is
+// read by a loop, where there are loops. False means that the request is none (the handler answers it).
+func Upgrade(ctx *fasthttp.RequestCtx, loops *Loops, serve func(*Conn)) bool {
 	h := &ctx.Request.Header
 	key := string(h.Peek("Sec-WebSocket-Key"))
 	raw, err := base64.StdEncoding.DecodeString(key)
@@ -41,7 +41,7 @@ func Upgrade(ctx *fasthttp.RequestCtx, serve func(*Conn)) bool {
 			conn = under.UnsafeConn()
 		}
 		if own, err := duplicate(conn); err == nil {
-			go run(own, serve)
+			go run(loops.Conn(own), serve)
 			return
 		}
 		run(conn, serve)
