@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -47,13 +48,18 @@ func (w *callNotifyWorker) Work(ctx context.Context, job *river.Job[CallNotify])
 	if err != nil {
 		return err
 	}
-	// What is left after this has been told is told by itself: nothing may come in between.
+	// What is left after this has been told is told by itself, and a caller who was erased is not named: nothing may come in
+	// between.
 	allTold := func(q *db.Queries) error {
-		if err := q.HoldCall(ctx, c.ID); err != nil {
+		if err := q.HoldTenant(ctx, c.TenantID); err != nil {
 			return err
 		}
-		now, err := q.CallMessages(ctx, c.TenantID, c.ID)
-		if err == nil && len(now) != len(left) {
+		now, err := q.CallToTell(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		leftNow, err := q.CallMessages(ctx, c.TenantID, c.ID)
+		if err == nil && !(reflect.DeepEqual(now, c) && reflect.DeepEqual(leftNow, left)) {
 			err = river.JobSnooze(0)
 		}
 		return err

@@ -385,13 +385,13 @@ func (q *Queries) ForgetRecordings(ctx context.Context, calls []uuid.UUID) error
 	return err
 }
 
-const holdCall = `-- name: HoldCall :exec
-select from call_logs where id = $1 for no key update
+const holdTenant = `-- name: HoldTenant :exec
+select from tenants where id = $1 for no key update
 `
 
-// What is said of the call from now on waits for the end of the transaction.
-func (q *Queries) HoldCall(ctx context.Context, id uuid.UUID) error {
-	_, err := q.db.Exec(ctx, holdCall, id)
+// What happens to its calls waits for the end of the transaction.
+func (q *Queries) HoldTenant(ctx context.Context, id uuid.UUID) error {
+	_, err := q.db.Exec(ctx, holdTenant, id)
 	return err
 }
 

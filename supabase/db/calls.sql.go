@@ -178,7 +178,7 @@ func (q *Queries) CallTotals(ctx context.Context, tenantID uuid.UUID, since time
 
 const findCall = `-- name: FindCall :one
 
-select call_logs.id, call_logs.tenant_id, call_logs.phone_number_id, call_logs.contact_id, call_logs.call_sid, call_logs.direction, call_logs.from_number, call_logs.to_number, call_logs.status, call_logs.started_at, call_logs.ended_at, call_logs.duration_seconds, call_logs.agent_seconds, call_logs.is_test, call_logs.is_blocked, call_logs.outcome, call_logs.summary, call_logs.sentiment, call_logs.cost_micros, call_logs.recording_path, call_logs.usage_id, call_logs.created_at, call_logs.updated_at, call_logs.agent_version, call_logs.route, call_logs.route_reason, call_logs.answered_at, call_logs.agent_ended_at, call_logs.agent_estimated, call_logs.end_reason, call_logs.transfer_number, call_logs.transferred_at, call_logs.forward_taken, call_logs.latency_p50_ms, call_logs.latency_p95_ms, call_logs.carrier_cost_micros, call_logs.model_cost_micros, call_logs.model_usage, call_logs.recording_sid, call_logs.recording_seconds, call_logs.voicemail_sid, call_logs.voicemail_seconds, call_logs.voicemail_path, call_logs.turn_base, call_logs.reconciled_at, call_logs.closed_at, call_logs.intent, call_logs.caller_name, call_logs.callback_number, call_logs.caller_address, call_logs.follow_up, call_logs.quality_score, call_logs.analysed_at, call_logs.notified_at, call_logs.model_unpriced from call_logs where tenant_id = $1 and id = $2
+select call_logs.id, call_logs.tenant_id, call_logs.phone_number_id, call_logs.contact_id, call_logs.call_sid, call_logs.direction, call_logs.from_number, call_logs.to_number, call_logs.status, call_logs.started_at, call_logs.ended_at, call_logs.duration_seconds, call_logs.agent_seconds, call_logs.is_test, call_logs.is_blocked, call_logs.outcome, call_logs.summary, call_logs.sentiment, call_logs.cost_micros, call_logs.recording_path, call_logs.usage_id, call_logs.created_at, call_logs.updated_at, call_logs.agent_version, call_logs.route, call_logs.route_reason, call_logs.answered_at, call_logs.agent_ended_at, call_logs.agent_estimated, call_logs.end_reason, call_logs.transfer_number, call_logs.transferred_at, call_logs.forward_taken, call_logs.latency_p50_ms, call_logs.latency_p95_ms, call_logs.carrier_cost_micros, call_logs.model_cost_micros, call_logs.model_usage, call_logs.recording_sid, call_logs.recording_seconds, call_logs.voicemail_sid, call_logs.voicemail_seconds, call_logs.voicemail_path, call_logs.turn_base, call_logs.reconciled_at, call_logs.closed_at, call_logs.erased_at, call_logs.intent, call_logs.caller_name, call_logs.callback_number, call_logs.caller_address, call_logs.follow_up, call_logs.quality_score, call_logs.analysed_at, call_logs.notified_at, call_logs.model_unpriced from call_logs where tenant_id = $1 and id = $2
 `
 
 type FindCallRow struct {
@@ -236,6 +236,7 @@ func (q *Queries) FindCall(ctx context.Context, tenantID uuid.UUID, iD uuid.UUID
 		&i.CallLog.TurnBase,
 		&i.CallLog.ReconciledAt,
 		&i.CallLog.ClosedAt,
+		&i.CallLog.ErasedAt,
 		&i.CallLog.Intent,
 		&i.CallLog.CallerName,
 		&i.CallLog.CallbackNumber,

@@ -438,6 +438,8 @@ type CallLog struct {
 	ReconciledAt *time.Time `json:"reconciled_at"`
 	// When everything about it had come in, and its jobs were queued.
 	ClosedAt *time.Time `json:"closed_at"`
+	// When its caller was erased: nothing that comes later about them is kept.
+	ErasedAt *time.Time `json:"erased_at"`
 	// What the caller wanted, in a few words.
 	Intent *string `json:"intent"`
 	// As the caller gave it.

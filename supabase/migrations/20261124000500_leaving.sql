@@ -128,10 +128,12 @@ begin
   delete from public.call_turns where tenant_id = p_tenant and call_id = any (v_calls);
   perform private.forget_recordings(v_calls);
   -- The call itself stays, and counts: without its caller. Nothing that the counter watches is touched.
-  update public.call_logs set contact_id = null, from_number = nullif(from_number, c.phone_number), to_number = nullif(to_number, c.phone_number),
+  update public.call_logs set contact_id = null,
+    from_number = case direction when 'inbound' then null else nullif(from_number, c.phone_number) end, to_number = case direction when 'outbound' then null else nullif(to_number, c.phone_number) end,
     outcome = null, summary = null, sentiment = null, intent = null, caller_name = null, callback_number = null, caller_address = null, follow_up = null,
-    recording_path = null, voicemail_path = null, recording_sid = null, voicemail_sid = null where id = any (v_calls);
-  update public.email_log set params = '{}', subject = null, html = null, text = null where tenant_id = p_tenant
+    recording_path = null, voicemail_path = null, recording_sid = null, voicemail_sid = null, transfer_number = null, erased_at = pg_catalog.now() where id = any (v_calls);
+  -- Not null: a worker that writes one of them just now finds it written.
+  update public.email_log set params = '{}', subject = '', html = '', text = '', status = case when status in ('queued', 'sending') then 'failed' else status end where tenant_id = p_tenant
     and (dedupe_key = any (select 'call:' || v from pg_catalog.unnest(v_calls) v) or template in ('call_summary', 'announcement') and pg_catalog.strpos(params::text, c.phone_number) > 0);
   update public.appointments set contact_id = null, customer_name = '', customer_phone = null, address = '', notes = '', service = '', idempotency_key = null
   where id = any (v_bookings);

@@ -24,7 +24,8 @@ alter table public.call_logs
   add column voicemail_path text,
   add column turn_base int not null default 0,
   add column reconciled_at timestamptz,
-  add column closed_at timestamptz;
+  add column closed_at timestamptz,
+  add column erased_at timestamptz;
 create index call_logs_open_idx on public.call_logs (started_at) where closed_at is null;
 comment on column public.call_logs.agent_version is 'The receptionist''s version that was to answer.';
 comment on column public.call_logs.route is 'Where the call was sent when it rang: agent, forward, voicemail, message or reject.';
@@ -48,6 +49,7 @@ comment on column public.call_logs.voicemail_seconds is 'Its length.';
 comment on column public.call_logs.voicemail_path is 'Object in the recordings bucket.';
 comment on column public.call_logs.turn_base is 'Turns of earlier conversations in this call: a transfer that failed comes back to the agent.';
 comment on column public.call_logs.reconciled_at is 'When Twilio was last asked what became of it.';
+comment on column public.call_logs.erased_at is 'When its caller was erased: nothing that comes later about them is kept.';
 comment on column public.call_logs.closed_at is 'When everything about it had come in, and its jobs were queued.';
 
 alter table public.call_turns add column latency_ms int, add column interrupted boolean not null default false;
@@ -283,6 +285,13 @@ begin
     else
       c := private.call_row(p_tenant, p_call, p_sid, p_at, p_data);
       if c.id is null then return false; end if;
+      if c.erased_at is not null then
+        if p_type = 'call.recording' then
+          insert into private.recording_deletions (recording_sid) values (p_data ->> 'recording_sid') on conflict do nothing;
+        end if;
+        if p_type in ('call.recording', 'call.turn', 'message.taken') then return true; end if;
+        p_data := p_data - 'from' - 'to' #- '{ending,number}';
+      end if;
       perform private.record_call(p_type, c, p_at, p_data);
   end case;
   return true;

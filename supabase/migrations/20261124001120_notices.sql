@@ -141,6 +141,8 @@ create function private.tell_owner(p_notice uuid, p_why text) returns void
 language plpgsql security definer set search_path = '' as $$
 declare n record; v_at timestamp;
 begin
+  -- Tenant before its rows: a customer who is being erased is not written about any more.
+  perform from public.tenants t join public.appointment_notices o on o.tenant_id = t.id where o.id = p_notice for no key update of t;
   select o.id, o.change, o.tenant_id, a.starts_at, a.service, a.customer_name, a.customer_phone, t.timezone, t.owner_email into n
   from public.appointment_notices o join public.appointments a on a.id = o.appointment_id join public.tenants t on t.id = o.tenant_id where o.id = p_notice;
   v_at := n.starts_at at time zone n.timezone;

@@ -62,9 +62,9 @@ select body, is_urgent, caller_name, coalesce(caller_phone, '')::text as caller_
 -- name: CallBookings :many
 select starts_at, service, customer_name, address from appointments where tenant_id = @tenant_id and conversation_id = @call_id::uuid and status = 'scheduled' order by starts_at;
 
--- name: HoldCall :exec
--- What is said of the call from now on waits for the end of the transaction.
-select from call_logs where id = @id for no key update;
+-- name: HoldTenant :exec
+-- What happens to its calls waits for the end of the transaction.
+select from tenants where id = @id for no key update;
 
 -- name: CallTold :execrows
 update call_logs set notified_at = @at::timestamptz where id = @id and notified_at is null;
