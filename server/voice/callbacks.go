@@ -26,19 +26,16 @@ var callStatuses = map[string]bool{
 
 // status keeps what Twilio says of a call's course. It comes in any order, and twice.
 func (h *Hooks) status(w *webhook) error {
-	change := StatusChange{Status: w.form.Get("CallStatus"), From: w.form.Get("From"), To: w.form.Get("To")}
+	change := StatusChange{Status: w.form.Get("CallStatus"), From: callerNumber(w.form), To: w.form.Get("To")}
 	over, known := callStatuses[change.Status]
 	if !known {
 		return errForm
 	}
 	if over {
-		change.Duration, _ = strconv.Atoi(w.form.Get("CallDuration"))
+		change.Duration = count(w.form.Get("CallDuration"))
 		if !w.check {
 			h.Lines.Release(w.form.Get("CallSid"))
 		}
-	}
-	if !callerFormat.MatchString(change.From) {
-		change.From = ""
 	}
 	return h.keepData(w, CallStatus, change)
 }
@@ -59,7 +56,7 @@ type Taken struct {
 // recording keeps that a recording is ready. A voicemail is a message as well.
 func (h *Hooks) recording(w *webhook) error {
 	made := RecordingMade{RecordingSID: w.form.Get("RecordingSid"), Kind: "call"}
-	made.Duration, _ = strconv.Atoi(w.form.Get("RecordingDuration"))
+	made.Duration = count(w.form.Get("RecordingDuration"))
 	if !strings.HasPrefix(made.RecordingSID, "RE") || len(made.RecordingSID) != 34 {
 		return errForm
 	}
@@ -101,7 +98,7 @@ type TextStatus struct {
 // smsIncoming keeps a text. Nothing is said here: a job answers it, as the tenant wishes.
 func (h *Hooks) smsIncoming(w *webhook) error {
 	text := Text{SID: w.form.Get("MessageSid"), From: w.form.Get("From"), To: w.form.Get("To"), Body: w.form.Get("Body"), OptOutType: optOut(w.form.Get("OptOutType"), w.form.Get("Body"))}
-	text.Segments, _ = strconv.Atoi(w.form.Get("NumSegments"))
+	text.Segments = count(w.form.Get("NumSegments"))
 	if text.From == "" || len(text.SID) != 34 {
 		return errForm
 	}

@@ -68,11 +68,36 @@ func (h *Hooks) tryOut(w *webhook) []byte {
 }
 
 func (h *Hooks) callOf(w *webhook, sid string) agent.Call {
-	call := agent.Call{ID: uuid.Must(uuid.NewV7()), SID: sid, To: strings.Clone(w.form.Get("To")), Channel: agent.ChannelCall, StartedAt: h.Now()}
-	if from := w.form.Get("From"); callerFormat.MatchString(from) { // "anonymous", "+266696687" and the like are nobody's number
-		call.From = strings.Clone(from)
+	return agent.Call{ID: uuid.Must(uuid.NewV7()), SID: sid, From: callerNumber(w.form), To: strings.Clone(w.form.Get("To")), Channel: agent.ChannelCall, StartedAt: h.Now()}
+}
+
+// callerNumber is whom a call comes from, E.164; empty where that is withheld, or no telephone number.
+func callerNumber(form url.Values) string {
+	switch from := form.Get("From"); {
+	case !callerFormat.MatchString(from), from == "+266696687", from == "+7378742833", from == "+2562533", from == "+8656696", from == "+86282452253":
+		// Spelled on a keypad: ANONYMOUS, RESTRICTED, BLOCKED, UNKNOWN, UNAVAILABLE.
+		return ""
+	default:
+		return strings.Clone(from)
 	}
-	return call
+}
+
+// shown is the number that whoever is rung sees: the caller's by Twilio's default, the one that was called where there is
+// none, since a call from nobody may not be connected.
+func shown(form url.Values) string {
+	if callerNumber(form) != "" {
+		return ""
+	}
+	return form.Get("To")
+}
+
+// count reads a number that cannot be negative; what is none is 0.
+func count(said string) int {
+	n, err := strconv.ParseUint(said, 10, 31)
+	if err != nil {
+		return 0
+	}
+	return int(n)
 }
 
 func (h *Hooks) situation(l *Listing, call agent.Call) Situation {
@@ -109,7 +134,7 @@ func (h *Hooks) without(w *webhook, a Answer) []any {
 	switch a.Route {
 	case RouteForward:
 		return []any{twiml.Dial{
-			Action: h.address(w, "/api/voice/next", "step", "forwarded"), Method: "POST", Timeout: ringSeconds, AnswerOnBridge: true, Number: twiml.Number{Number: a.To},
+			Action: h.address(w, "/api/voice/next", "step", "forwarded"), Method: "POST", Timeout: ringSeconds, AnswerOnBridge: true, CallerID: shown(w.form), Number: twiml.Number{Number: a.To},
 		}}
 	case RouteReject:
 		return []any{twiml.Reject{Reason: "rejected"}}

@@ -95,7 +95,7 @@ func (h *Hooks) endingElsewhere(w *webhook, sid string) Ending {
 func (h *Hooks) transfer(w *webhook, sid, number string) any {
 	leg, _ := strconv.Atoi(w.param("leg"))
 	return twiml.Dial{
-		Action: h.address(w, "/api/voice/next", "step", "dialed", "leg", strconv.Itoa(leg)), Method: "POST", Timeout: ringSeconds, AnswerOnBridge: true,
+		Action: h.address(w, "/api/voice/next", "step", "dialed", "leg", strconv.Itoa(leg)), Method: "POST", Timeout: ringSeconds, AnswerOnBridge: true, CallerID: shown(w.form),
 		Number: twiml.Number{Number: number, Method: "POST", URL: h.address(w, "/api/voice/whisper", "parent", sid)},
 	}
 }

@@ -42,6 +42,7 @@ type Dial struct {
 	Method         string   `xml:"method,attr"`
 	Timeout        int      `xml:"timeout,attr"` // seconds of ringing
 	AnswerOnBridge bool     `xml:"answerOnBridge,attr"`
+	CallerID       string   `xml:"callerId,attr,omitempty"` // whom the person who is rung sees; the caller, if empty
 	Number         Number   `xml:"Number"`
 }
 
