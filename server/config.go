@@ -57,7 +57,7 @@ type Config struct {
 	OpenAITranscriptionModel string `env:"OPENAI_TRANSCRIPTION_MODEL" envDefault:"gpt-4o-mini-transcribe" doc:"Model that writes down what callers say."`
 	OpenAIAnalysisModel      string `env:"OPENAI_ANALYSIS_MODEL" envDefault:"gpt-5.4-mini" doc:"Model that reads transcripts and answers texts."`
 	OpenAIVoice              string `env:"OPENAI_VOICE" envDefault:"marin" doc:"Voice of receptionists that have chosen none."`
-	VoiceMaxCalls            int    `env:"VOICE_MAX_CALLS" envDefault:"1000" want:"a whole number" check:"positive" doc:"Calls that one process takes at a time; more are forwarded or sent to voicemail."`
+	VoiceMaxCalls            int    `env:"VOICE_MAX_CALLS" envDefault:"0" want:"a whole number" check:"not_negative" doc:"Calls that one process takes at a time; more are forwarded or sent to voicemail. 0: 400 for each processor."`
 	JournalDir               string `env:"JOURNAL_DIR" doc:"Folder in which events of calls wait for Postgres. On a volume they survive the machine, else the process. Default: kestrel-journal in the folder for temporary files."`
 	JournalMB                int    `env:"JOURNAL_MAX_MB" envDefault:"256" want:"a whole number" check:"positive" doc:"Most it may hold; then the oldest events are dropped, loudly."`
 

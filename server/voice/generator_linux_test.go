@@ -214,7 +214,7 @@ func openPhone(o order, i int) net.Conn {
 	if err != nil || !bytes.HasSuffix(answer[:n], []byte("\r\n\r\n")) {
 		panic(fmt.Sprint(err, string(answer[:n])))
 	}
-	sid := fmt.Sprintf("CA%032x", i)
+	sid := fmt.Sprintf("CAf%031x", i)
 	start := fmt.Sprintf(`{"event":"start","sequenceNumber":"1","streamSid":"MZ%d","start":{"streamSid":"MZ%d","accountSid":"AC1","callSid":"%s","tracks":["inbound"],"customParameters":{"tenant":"%s","token":"%s"},"mediaFormat":{"encoding":"audio/x-mulaw","sampleRate":8000,"channels":1}}}`,
 		i, i, sid, o.Tenant, sid)
 	out := appendFrame(nil, true, []byte(`{"event":"connected","protocol":"Call","version":"1.0.0"}`))

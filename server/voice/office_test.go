@@ -48,6 +48,7 @@ type office struct {
 	directory *voice.Directory
 	journal   *voice.Journal
 	bridge    *voice.Bridge
+	lines     voice.Lines // nil is bridge
 	tokens    *voice.Minter
 	base      string // of the api. host
 	log       logbook
@@ -123,8 +124,12 @@ func (o *office) start(withModel bool) {
 	}
 	o.bridge, err = voice.New(options)
 	o.must(err)
+	lines := o.lines
+	if lines == nil {
+		lines = o.bridge
+	}
 	hooks, err := voice.NewHooks(voice.HooksOptions{
-		Base: o.base, AuthToken: sandbox.DefaultAuthToken, Directory: o.directory, Lines: o.bridge, Tokens: o.tokens, Journal: o.journal,
+		Base: o.base, AuthToken: sandbox.DefaultAuthToken, Directory: o.directory, Lines: lines, Tokens: o.tokens, Journal: o.journal,
 		DB: db.New(o.db.As(supabase.AsService("webhook:twilio"))), Log: log,
 	})
 	o.must(err)

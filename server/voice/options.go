@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,7 +46,7 @@ type Offer struct {
 
 // Limits are the bridge's own bounds; a tenant's are in its settings. Zero values mean the defaults in brackets.
 type Limits struct {
-	Calls        int           // at once in this process [1000]
+	Calls        int           // at once in this process [400 for each processor: see the README's figures]
 	StreamWithin time.Duration // from the webhook to the stream, the token's life [60 s]
 	StartWithin  time.Duration // from the socket's opening to its start frame [10 s]
 	Refusals     int           // dials that fail in a row, after which callers are not made to wait for the model [3]
@@ -80,7 +81,7 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	if l.Calls == 0 {
-		l.Calls = 1000
+		l.Calls = 400 * runtime.GOMAXPROCS(0)
 	}
 	if l.Refusals == 0 {
 		l.Refusals = 3

@@ -34,8 +34,11 @@ func TestMain(m *testing.M) {
 		relay()
 		return
 	}
-	// fasthttp's own clocks outlive its servers.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"), goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+	goleak.VerifyTestMain(m,
+		// fasthttp's own clocks outlive its servers; the tests' Postgres outlives who has started it.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"), goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		goleak.IgnoreAnyFunction("os.(*Process).wait"),
+	)
 }
 
 // loadRole is the variable that makes a process of these tests the load generator, or the bare relay.
