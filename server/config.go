@@ -54,7 +54,7 @@ type Config struct {
 	OpenAIBaseURL string `env:"OPENAI_BASE_URL" check:"url" doc:"Replaces OpenAI's API address, https://api.openai.com/v1 (the sandbox sets it)."`
 
 	OpenAIRealtimeModel      string `env:"OPENAI_REALTIME_MODEL" envDefault:"gpt-realtime-2.1" doc:"Model that speaks with callers."`
-	OpenAITranscriptionModel string `env:"OPENAI_TRANSCRIPTION_MODEL" envDefault:"gpt-4o-mini-transcribe" doc:"Model that writes down what callers say."`
+	OpenAITranscriptionModel string `env:"OPENAI_TRANSCRIPTION_MODEL" envDefault:"gpt-4o-mini-transcribe" doc:"Model that writes down what callers say. OpenAI shuts gpt-4o-mini-transcribe down on 26 February 2027; its successors are priced by the minute."`
 	OpenAIAnalysisModel      string `env:"OPENAI_ANALYSIS_MODEL" envDefault:"gpt-5.4-mini" doc:"Model that reads transcripts and answers texts."`
 	OpenAIVoice              string `env:"OPENAI_VOICE" envDefault:"marin" doc:"Voice of receptionists that have chosen none."`
 	VoiceMaxCalls            int    `env:"VOICE_MAX_CALLS" envDefault:"0" want:"a whole number" check:"not_negative" doc:"Calls that one process takes at a time; more are forwarded or sent to voicemail. 0: 400 for each processor."`
@@ -74,21 +74,25 @@ type Config struct {
 
 	TrialGrace time.Duration `env:"TRIAL_GRACE" envDefault:"0s" want:"a duration such as 24h" check:"not_negative" doc:"How long after a trial's end calls are still answered, before the tenant is suspended."`
 
-	CostNumberMonth     float64 `env:"COST_NUMBER_MONTH" envDefault:"1.15" want:"US dollars, e.g. 1.15" check:"cost" doc:"US dollars a local phone number costs per month."`
-	CostTollFreeMonth   float64 `env:"COST_TOLL_FREE_MONTH" envDefault:"2.15" want:"US dollars, e.g. 2.15" check:"cost" doc:"US dollars a toll-free phone number costs per month."`
-	CostIncomingMinute  float64 `env:"COST_INCOMING_MINUTE" envDefault:"0.0085" want:"US dollars, e.g. 0.0085" check:"cost" doc:"US dollars per minute of an incoming call."`
-	CostOutgoingMinute  float64 `env:"COST_OUTGOING_MINUTE" envDefault:"0.014" want:"US dollars, e.g. 0.014" check:"cost" doc:"US dollars per minute of an outgoing call."`
+	// What vendors charge, for our own reckoning; no tenant is billed by it. As published, read on 24 November 2026:
+	// developers.openai.com/api/docs/models/gpt-realtime-2.1 and …/gpt-4o-mini-transcribe for what is spoken, resellers' lists
+	// (docs.venice.ai, openrouter.ai) for gpt-5.4-mini, Twilio's US price of texts of October 2026 as quoted by API Evangelist.
+	// Twilio's prices of numbers and minutes could not be looked up: compare twilio.com/en-us/voice/pricing/us.
+	CostNumberMonth     float64 `env:"COST_NUMBER_MONTH" envDefault:"1.15" want:"US dollars, e.g. 1.15" check:"cost" doc:"US dollars a local phone number costs per month. Not verified."`
+	CostTollFreeMonth   float64 `env:"COST_TOLL_FREE_MONTH" envDefault:"2.15" want:"US dollars, e.g. 2.15" check:"cost" doc:"US dollars a toll-free phone number costs per month. Not verified."`
+	CostIncomingMinute  float64 `env:"COST_INCOMING_MINUTE" envDefault:"0.0085" want:"US dollars, e.g. 0.0085" check:"cost" doc:"US dollars per minute of an incoming call. Not verified."`
+	CostOutgoingMinute  float64 `env:"COST_OUTGOING_MINUTE" envDefault:"0.014" want:"US dollars, e.g. 0.014" check:"cost" doc:"US dollars per minute of an outgoing call. Not verified."`
 	PriceInputText      float64 `env:"OPENAI_PRICE_INPUT_TEXT" envDefault:"4" want:"US dollars, e.g. 4" check:"cost" doc:"US dollars per million text tokens the realtime model reads."`
 	PriceInputAudio     float64 `env:"OPENAI_PRICE_INPUT_AUDIO" envDefault:"32" want:"US dollars, e.g. 32" check:"cost" doc:"US dollars per million audio tokens it hears."`
 	PriceCachedText     float64 `env:"OPENAI_PRICE_CACHED_TEXT" envDefault:"0.4" want:"US dollars, e.g. 0.4" check:"cost" doc:"US dollars per million text tokens it has read before."`
 	PriceCachedAudio    float64 `env:"OPENAI_PRICE_CACHED_AUDIO" envDefault:"0.4" want:"US dollars, e.g. 0.4" check:"cost" doc:"US dollars per million audio tokens it has heard before."`
-	PriceOutputText     float64 `env:"OPENAI_PRICE_OUTPUT_TEXT" envDefault:"16" want:"US dollars, e.g. 16" check:"cost" doc:"US dollars per million text tokens it writes."`
+	PriceOutputText     float64 `env:"OPENAI_PRICE_OUTPUT_TEXT" envDefault:"24" want:"US dollars, e.g. 24" check:"cost" doc:"US dollars per million text tokens it writes."`
 	PriceOutputAudio    float64 `env:"OPENAI_PRICE_OUTPUT_AUDIO" envDefault:"64" want:"US dollars, e.g. 64" check:"cost" doc:"US dollars per million audio tokens it speaks."`
-	PriceAnalysisInput  float64 `env:"OPENAI_PRICE_ANALYSIS_INPUT" envDefault:"0.75" want:"US dollars, e.g. 0.75" check:"cost" doc:"US dollars per million tokens that OPENAI_ANALYSIS_MODEL reads."`
+	PriceAnalysisInput  float64 `env:"OPENAI_PRICE_ANALYSIS_INPUT" envDefault:"0.75" want:"US dollars, e.g. 0.75" check:"cost" doc:"US dollars per million tokens that OPENAI_ANALYSIS_MODEL reads. By resellers' lists: OpenAI's own was not at hand."`
 	PriceAnalysisCached float64 `env:"OPENAI_PRICE_ANALYSIS_CACHED" envDefault:"0.075" want:"US dollars, e.g. 0.075" check:"cost" doc:"US dollars per million tokens it has read before."`
 	PriceAnalysisOutput float64 `env:"OPENAI_PRICE_ANALYSIS_OUTPUT" envDefault:"4.5" want:"US dollars, e.g. 4.5" check:"cost" doc:"US dollars per million tokens it writes."`
-	PriceTranscription  float64 `env:"OPENAI_PRICE_TRANSCRIPTION" envDefault:"3" want:"US dollars, e.g. 3" check:"cost" doc:"US dollars per million tokens of writing down what callers say."`
-	CostSMS             float64 `env:"COST_SMS" envDefault:"0.0075" want:"US dollars, e.g. 0.0075" check:"cost" doc:"US dollars per text message."`
+	PriceTranscription  float64 `env:"OPENAI_PRICE_TRANSCRIPTION" envDefault:"2.2" want:"US dollars, e.g. 2.2" check:"cost" doc:"US dollars per million tokens of writing down what callers say. OpenAI asks 1.25 for those that go in and 5 for those that come out: the mean at 3 to 1, which is an estimate."`
+	CostSMS             float64 `env:"COST_SMS" envDefault:"0.0083" want:"US dollars, e.g. 0.0083" check:"cost" doc:"US dollars per text message, carriers' fees apart."`
 }
 
 // LoadConfig parses and validates environ for one command ("serve", "work", …). An empty variable counts as unset.

@@ -62,7 +62,7 @@ func TestLoadConfigDerives(t *testing.T) {
 		"production": true,
 		"vendors":    false,
 		"apex":       "https://kestrel.ai",
-		"costs":      []float64{1.15, 0.0085, 0.014, 0.0075},
+		"costs":      []float64{1.15, 0.0085, 0.014, 0.0083},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 	case "relay":
 		relay()
 		return
+	case "journal":
+		holdJournal()
+		return
 	}
 	goleak.VerifyTestMain(m,
 		// fasthttp's own clocks outlive its servers; the tests' Postgres outlives who has started it.
@@ -41,7 +44,7 @@ func TestMain(m *testing.M) {
 	)
 }
 
-// loadRole is the variable that makes a process of these tests the load generator, or the bare relay.
+// loadRole is the variable that makes a process of these tests the load generator, the bare relay, or one that holds a journal.
 const loadRole = "KESTREL_VOICE_LOAD"
 
 // rig is a bridge with the real client of the model, a scripted vendor at the other end of its socket, and a telephone
