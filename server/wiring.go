@@ -15,6 +15,8 @@ func apiConfig(cfg Config) api.Config {
 	}
 	return api.Config{
 		SignUps: signUps, TrialGrace: cfg.TrialGrace,
+		Rates: api.Rates{NumberMonth: cfg.CostNumberMonth, TollFreeMonth: cfg.CostTollFreeMonth, IncomingMinute: cfg.CostIncomingMinute,
+			OutgoingMinute: cfg.CostOutgoingMinute, SMS: cfg.CostSMS},
 		Origin: cfg.Origin, WebhookBase: cfg.BaseWebhookURL, Version: version,
 		FallbackURL: func(tenant uuid.UUID) string {
 			return cfg.SupabaseURL + "/storage/v1/object/public/public-twiml/fallback/" + tenant.String() + ".xml"

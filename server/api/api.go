@@ -53,6 +53,7 @@ type Config struct {
 	WebhookBase string // BASE_WEBHOOK_URL, which webhooks hang under
 	// FallbackURL is where a tenant's static TwiML lies, which Twilio fetches when a webhook fails [none].
 	FallbackURL func(tenant uuid.UUID) string
+	Rates       Rates         // what numbers, calls and texts cost
 	SignUps     SignUps       // how many in an hour
 	TrialGrace  time.Duration // from a trial's end until the tenant is suspended
 	Heartbeat   time.Duration // of event streams [15 s]

@@ -13,7 +13,6 @@ import (
 	"github.com/nyaruka/phonenumbers"
 
 	"kestrel.ai/server/edge"
-	"kestrel.ai/subdomain"
 	"kestrel.ai/supabase"
 	"kestrel.ai/supabase/db"
 )
@@ -143,46 +142,4 @@ func (a *API) onboard(ctx context.Context, in *onboardInput) (*onboardedOutput, 
 		return nil, err
 	}
 	return out, nil
-}
-
-// Slugs -----------------------------------------------------------------------------------------------------------
-
-type slugInput struct {
-	Name string `query:"name" maxLength:"120" example:"HAIEC" doc:"A company name to make a slug of"`
-	Slug string `query:"slug" maxLength:"63" doc:"Or a slug to look at"`
-}
-
-// SlugCheck says whether a slug can be had.
-type SlugCheck struct {
-	Slug        string   `json:"slug" example:"haiec"`
-	Available   bool     `json:"available"`
-	Reason      *string  `json:"reason" enum:"slug_invalid,slug_reserved,slug_taken" doc:"Why not"`
-	Suggestions []string `json:"suggestions" nullable:"false" example:"[\"haiec-hq\"]" doc:"Free ones like it"`
-}
-
-type slugOutput struct{ Body SlugCheck }
-
-const checkSlugDoc doc = `Check a subdomain
-Give a name to get a slug made of it, or a slug to know whether it is free.`
-
-func (a *API) checkSlug(ctx context.Context, in *slugInput) (*slugOutput, error) {
-	if (in.Name == "") == (in.Slug == "") {
-		return nil, edge.NewProblem(http.StatusUnprocessableEntity, "invalid", "Give a name or a slug.").At("name", "is required, or slug")
-	}
-	check := SlugCheck{Slug: strings.ToLower(strings.TrimSpace(in.Slug)), Suggestions: []string{}}
-	if in.Name != "" {
-		check.Slug = subdomain.SlugFrom(in.Name)
-	}
-	q := db.New(a.DB.As(a.onboarding(ctx)))
-	problem, err := q.SlugProblem(ctx, check.Slug)
-	if err != nil {
-		return nil, err
-	}
-	check.Available, check.Reason = problem == "", optional(problem)
-	if free, err := suggest(ctx, q, in.Name+in.Slug); err != nil {
-		return nil, err
-	} else if !check.Available && free != nil {
-		check.Suggestions = free
-	}
-	return &slugOutput{Body: check}, nil
 }

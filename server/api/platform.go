@@ -29,6 +29,8 @@ type PlatformStats struct {
 type PlatformDay struct {
 	Day      string `json:"day" format:"date" example:"2026-03-01"`
 	MRRCents int64  `json:"mrr_cents" example:"2601300"`
+	Active   int64  `json:"active" example:"87"`
+	Trial    int64  `json:"trial" example:"20"`
 	Tenants  int64  `json:"tenants" example:"120"`
 	SignUps  int64  `json:"sign_ups" example:"3"`
 }
@@ -56,7 +58,7 @@ func (a *API) platformStats(ctx context.Context, in *platformStatsInput) (*platf
 		Total: totals.Total, Active: totals.Active, Trial: totals.Trial, Pending: totals.Pending, Suspended: totals.Suspended,
 		Cancelled: totals.Cancelled, Overdue: totals.Overdue, MRRCents: totals.MrrCents,
 		Series: each(days, func(d db.PlatformSeriesRow) PlatformDay {
-			return PlatformDay{Day: d.Day.UTC().Format(time.DateOnly), MRRCents: d.MrrCents, Tenants: d.Tenants, SignUps: d.SignUps}
+			return PlatformDay{Day: d.Day.UTC().Format(time.DateOnly), MRRCents: d.MrrCents, Active: d.Active, Trial: d.Trial, Tenants: d.Tenants, SignUps: d.SignUps}
 		}),
 	}}, nil
 }

@@ -30,7 +30,7 @@ func TestPlatform(t *testing.T) {
 	if s.Total != 3 || s.Active != 2 || s.Pending != 1 || s.Overdue != 1 || s.MRRCents != 2*29900 || len(s.Series) != 5 {
 		t.Errorf("%+v", s)
 	}
-	if first, today := s.Series[0], s.Series[4]; today.MRRCents != 2*29900 || today.Tenants != 3 || today.SignUps != 2 || first.Tenants != 0 || first.MRRCents != 0 ||
+	if first, today := s.Series[0], s.Series[4]; today.MRRCents != 2*29900 || today.Tenants != 3 || today.Active != 2 || today.Trial != 0 || today.SignUps != 2 || first.Tenants != 0 || first.MRRCents != 0 ||
 		today.Day != time.Now().UTC().Format(time.DateOnly) {
 		t.Errorf("%+v", s.Series)
 	}

@@ -14,6 +14,7 @@ func (a *API) routes() {
 
 	// Platform admins, at admin. and api.
 	add(a, "GET /api/admin/stats", platform, "getPlatformStats", platformStatsDoc, a.platformStats)
+	add(a, "GET /api/admin/slug", platform, "checkSlugAsStaff", checkSlugDoc, a.checkSlugAsStaff)
 	add(a, "GET /api/admin/tenants", platform, "listTenants", listTenantsDoc, a.listTenants, answers[list[Tenant]](a, "text/csv", "id,slug,company_name\n"))
 	add(a, "POST /api/admin/tenants", platform, "createTenant", createTenantDoc, a.createTenant, created)
 	add(a, "GET /api/admin/tenants/{id}", platform, "getTenant", getTenantDoc, a.getTenant)
@@ -23,6 +24,7 @@ func (a *API) routes() {
 	add(a, "POST /api/admin/tenants/{id}/activate", platform, "activateTenant", activateTenantDoc, a.activateTenant)
 	add(a, "POST /api/admin/tenants/{id}/suspend", platform, "suspendTenant", suspendTenantDoc, a.suspendTenant)
 	add(a, "POST /api/admin/tenants/{id}/cancel", platform, "cancelTenant", cancelTenantDoc, a.cancelTenant)
+	add(a, "GET /api/admin/tenants/{id}/provision", platform, "previewProvision", previewProvisionDoc, a.previewProvision)
 	add(a, "POST /api/admin/tenants/{id}/provision", platform, "provisionTenant", provisionTenantDoc, a.provisionTenant, accepted)
 	add(a, "POST /api/admin/tenants/{id}/purge", platform, "purgeTenant", purgeTenantDoc, a.purgeTenant, accepted)
 	add(a, "GET /api/admin/tenants/{id}/exports", platform, "listTenantExports", listExportsDoc, a.listExports)

@@ -63,3 +63,52 @@ func slugTaken(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.ConstraintName == "tenants_slug_key" || pg.ConstraintName == "slug_taken")
 }
+
+// Checking --------------------------------------------------------------------------------------------------------
+
+type slugInput struct {
+	Name string `query:"name" maxLength:"120" example:"HAIEC" doc:"A company name to make a slug of"`
+	Slug string `query:"slug" maxLength:"63" doc:"Or a slug to look at"`
+}
+
+// SlugCheck says whether a slug can be had.
+type SlugCheck struct {
+	Slug        string   `json:"slug" example:"haiec"`
+	Available   bool     `json:"available"`
+	Reason      *string  `json:"reason" enum:"slug_invalid,slug_reserved,slug_taken" doc:"Why not"`
+	Suggestions []string `json:"suggestions" nullable:"false" example:"[\"haiec-hq\"]" doc:"Free ones like it"`
+}
+
+type slugOutput struct{ Body SlugCheck }
+
+const checkSlugDoc doc = `Check a subdomain
+Give a name to get a slug made of it, or a slug to know whether it is free.`
+
+func (a *API) checkSlug(ctx context.Context, in *slugInput) (*slugOutput, error) {
+	return slugCheck(ctx, db.New(a.DB.As(a.onboarding(ctx))), in)
+}
+
+func (a *API) checkSlugAsStaff(ctx context.Context, in *slugInput) (*slugOutput, error) {
+	return slugCheck(ctx, a.query(ctx), in)
+}
+
+func slugCheck(ctx context.Context, q *db.Queries, in *slugInput) (*slugOutput, error) {
+	if (in.Name == "") == (in.Slug == "") {
+		return nil, edge.NewProblem(http.StatusUnprocessableEntity, "invalid", "Give a name or a slug.").At("name", "is required, or slug")
+	}
+	check := SlugCheck{Slug: strings.ToLower(strings.TrimSpace(in.Slug)), Suggestions: []string{}}
+	if in.Name != "" {
+		check.Slug = subdomain.SlugFrom(in.Name)
+	}
+	problem, err := q.SlugProblem(ctx, check.Slug)
+	if err != nil {
+		return nil, err
+	}
+	check.Available, check.Reason = problem == "", optional(problem)
+	if free, err := suggest(ctx, q, in.Name+in.Slug); err != nil {
+		return nil, err
+	} else if !check.Available && free != nil {
+		check.Suggestions = free
+	}
+	return &slugOutput{Body: check}, nil
+}

@@ -168,3 +168,23 @@ func TestNumberStatus(t *testing.T) {
 		{staff, "POST", "/api/admin/numbers/" + c.NumberID.String() + "/test-sms", `{"to":"+16175551234","body":"Hello"}`, 200, `"from":"+18573825169"`},
 	})
 }
+
+func TestPreviewProvision(t *testing.T) {
+	t.Parallel()
+	w := apitest.New(t)
+	staff, c := w.Staff("admin@kestrel.ai"), w.Company("haiec", "+18573825169")
+	path := "/api/admin/tenants/" + c.ID.String() + "/provision"
+	preview := apitest.JSON[api.ProvisionPreview](t, staff.Do("GET", path, nil))
+	if preview.TenantID != c.ID || !strings.HasSuffix(preview.Webhooks.Voice, "/api/voice/incoming?tenant=haiec") || !strings.HasSuffix(preview.Webhooks.SMS, "/api/sms/incoming?tenant=haiec") ||
+		!strings.HasSuffix(preview.FriendlyName, " Voice Agent") {
+		t.Errorf("%+v", preview)
+	}
+	run(t, []step{
+		{staff, "GET", "/api/admin/slug?slug=haiec", nil, 200, `"available":false,"reason":"slug_taken","suggestions":["haiec-hq"`},
+		{staff, "GET", "/api/admin/slug?name=Fresh+Air", nil, 200, `{"slug":"fresh-air","available":true`},
+		{staff, "GET", "/api/admin/slug", nil, 422, `"field":"name"`},
+		{c.Owner, "GET", "/api/admin/slug?slug=x", nil, 404, ""},
+		{staff, "DELETE", "/api/admin/tenants/" + c.ID.String(), nil, 204, ""},
+		{staff, "GET", path, nil, 404, "tenant_not_found"},
+	})
+}

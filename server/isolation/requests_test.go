@@ -90,7 +90,9 @@ var requests = map[string]func(s subject) request{
 	"suspendTenant": func(s subject) request {
 		return request{path: of("id", s.tenant), body: body("reason", "Not paid"), mine: true}
 	},
-	"cancelTenant": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"cancelTenant":     func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
+	"checkSlugAsStaff": func(subject) request { return request{path: map[string]string{"?": "name=Fresh"}} },
+	"previewProvision": func(s subject) request { return request{path: of("id", s.tenant), mine: true} },
 	"provisionTenant": func(s subject) request {
 		return request{path: of("id", s.tenant), body: body("phone_number", freshPhone()), mine: true}
 	},
