@@ -73,14 +73,15 @@ func attributes(pairs ...string) map[string]string {
 	return m
 }
 
-// voiceRules is the part of https://www.twilio.com/docs/voice/twiml that the sandbox can play. Twilio itself only warns of
-// an attribute that it does not know; here it is an error, so that a misspelled one is seen.
+// voiceRules is the part of https://www.twilio.com/docs/voice/twiml that the sandbox plays: an attribute is here if it has
+// its effect. Twilio itself only warns of one that it does not know; here it is an error, so that nothing is relied on that
+// was never tried.
 func voiceRules() map[string]rule {
-	say := rule{attrs: attributes("voice", anything, "language", anything, "loop", whole), text: true}
+	say := rule{attrs: attributes("loop", whole), text: true}
 	play := rule{attrs: attributes("loop", whole, "digits", anything), text: true}
 	pause := rule{attrs: attributes("length", whole)}
 	recording := []string{
-		"recordingStatusCallback", address, "recordingStatusCallbackMethod", httpMethod, "recordingStatusCallbackEvent", anything, "trim", "trim-silence|do-not-trim",
+		"recordingStatusCallback", address, "recordingStatusCallbackMethod", httpMethod, "recordingStatusCallbackEvent", anything,
 	}
 	progress := []string{"statusCallback", address, "statusCallbackMethod", httpMethod, "statusCallbackEvent", anything}
 	return map[string]rule{
@@ -90,25 +91,24 @@ func voiceRules() map[string]rule {
 		"Redirect": {attrs: attributes("method", httpMethod), text: true},
 		"Gather": {
 			attrs: attributes("input", "dtmf|speech|dtmf speech|speech dtmf", "action", address, "method", httpMethod, "timeout", whole, "numDigits", whole,
-				"finishOnKey", anything, "actionOnEmptyResult", truth, "bargeIn", truth, "language", anything, "hints", anything,
-				"speechTimeout", anything, "speechModel", anything, "profanityFilter", truth, "enhanced", truth),
+				"finishOnKey", anything, "actionOnEmptyResult", truth, "bargeIn", truth, "speechTimeout", anything),
 			nouns: map[string]rule{"Say": say, "Play": play, "Pause": pause},
 		},
 		"Record": {attrs: attributes(append([]string{
-			"action", address, "method", httpMethod, "timeout", whole, "finishOnKey", anything, "maxLength", whole, "playBeep", truth, "transcribe", truth,
+			"action", address, "method", httpMethod, "timeout", whole, "finishOnKey", anything, "maxLength", whole, "playBeep", truth, "transcribe", "false",
 		}, recording...)...)},
 		"Dial": {
 			text: true,
 			attrs: attributes(append([]string{
 				"action", address, "method", httpMethod, "timeout", whole, "timeLimit", whole, "callerId", anything, "answerOnBridge", truth,
-				"hangupOnStar", truth, "ringTone", anything, "recordingTrack", "both|inbound|outbound",
+				"hangupOnStar", truth,
 				"record", "do-not-record|record-from-answer|record-from-ringing|record-from-answer-dual|record-from-ringing-dual",
 			}, recording...)...),
 			nouns: map[string]rule{
-				"Number": {text: true, attrs: attributes(append([]string{"url", address, "method", httpMethod, "sendDigits", anything}, progress...)...)},
+				"Number": {text: true, attrs: attributes(append([]string{"url", address, "method", httpMethod}, progress...)...)},
 				"Conference": {text: true, attrs: attributes(append([]string{
-					"muted", truth, "beep", "true|false|onEnter|onExit", "startConferenceOnEnter", truth, "endConferenceOnExit", truth, "waitUrl", anything,
-					"waitMethod", httpMethod, "maxParticipants", whole, "participantLabel", anything, "record", anything,
+					"muted", truth, "startConferenceOnEnter", truth, "endConferenceOnExit", truth,
+					"maxParticipants", whole, "participantLabel", anything, "record", anything,
 				}, append(progress, recording...)...)...)},
 			},
 		},
@@ -188,7 +188,7 @@ func (r rule) check(e element) error {
 	for name, value := range e.Attrs {
 		kind, known := r.attrs[name]
 		if !known {
-			return fmt.Errorf("%s has no attribute %s", e.Name, name)
+			return fmt.Errorf("%s has no attribute %s, or none that the sandbox plays", e.Name, name)
 		}
 		if !ofKind(kind, value) {
 			return fmt.Errorf("%s of %s must be %s, not %q", name, e.Name, kind, value)
@@ -200,7 +200,7 @@ func (r rule) check(e element) error {
 	for _, c := range e.Children {
 		noun, known := r.nouns[c.Name]
 		if !known {
-			return fmt.Errorf("%s cannot be in %s", c.Name, e.Name)
+			return fmt.Errorf("%s cannot be in %s, or the sandbox does not play it", c.Name, e.Name)
 		}
 		if err := noun.check(c); err != nil {
 			return err

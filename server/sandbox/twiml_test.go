@@ -29,7 +29,7 @@ func TestVerbs(t *testing.T) {
 		does                []sandbox.Line
 		hears, ends, status string
 	}{
-		"say, pause, end":     {map[string]string{"/voice": `<Say voice="Polly.Joanna" loop="2">Hi there</Say><Pause length="2"/><Say>Bye</Say>`}, nil, "Hi there Hi there Bye", sandbox.EndTwiML, "completed"},
+		"say, pause, end":     {map[string]string{"/voice": `<Say loop="2">Hi there</Say><Pause length="2"/><Say>Bye</Say>`}, nil, "Hi there Hi there Bye", sandbox.EndTwiML, "completed"},
 		"hangup":              {map[string]string{"/voice": `<Say>One</Say><Hangup/><Say>Two</Say>`}, nil, "One", sandbox.EndVerb, "completed"},
 		"nothing":             {map[string]string{"/voice": `<Pause length="1"/>`}, nil, "", sandbox.EndTwiML, "completed"},
 		"reject":              {map[string]string{"/voice": `<Reject/><Say>No</Say>`}, nil, "", sandbox.EndRejected, "no-answer"},
@@ -117,10 +117,15 @@ func TestTwiMLErrors(t *testing.T) {
 		`<Response><Pause length="-1"/></Response>`:                   12200,
 		`<Response><Dial record="yes">+16175550100</Dial></Response>`: 12200,
 		`<Response><Connect><Stream url="wss://x/y" statusCallback="ftp://x"/></Connect></Response>`: 12200,
-		`<Response><Connect/></Response>`:                 12200,
-		`<Response><Dial/></Response>`:                    13214,
-		`<Response><Dial>911</Dial></Response>`:           13223,
-		`<Response><Dial><Conference/></Dial></Response>`: 13250,
+		`<Response><Say voice="Polly.Joanna">Hi</Say></Response>`:                                    12200,
+		`<Response><Gather hints="yes, no"/></Response>`:                                             12200,
+		`<Response><Record transcribe="true"/></Response>`:                                           12200,
+		`<Response><Record trim="trim-silence"/></Response>`:                                         12200,
+		`<Response><Enqueue>support</Enqueue></Response>`:                                            12200,
+		`<Response><Connect/></Response>`:                                                            12200,
+		`<Response><Dial/></Response>`:                                                               13214,
+		`<Response><Dial>911</Dial></Response>`:                                                      13223,
+		`<Response><Dial><Conference/></Dial></Response>`:                                            13250,
 	} {
 		r, _ := line(t, sandbox.Options{Speed: 50}, map[string]string{"/voice": document, "/fallback": "<Response><Reject/></Response>"})
 		if document == "hello" {
