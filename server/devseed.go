@@ -44,8 +44,9 @@ func (s *devStack) seed(ctx context.Context, cfg Config, database *supabase.DB, 
 	if err != nil {
 		return err
 	}
+	files := supabase.NewStorage(cfg.SupabaseURL, cfg.SupabaseServiceKey.Reveal())
 	for _, t := range devTenants {
-		if err := s.seedTenant(ctx, admin, database, t); err != nil {
+		if err := s.seedTenant(ctx, admin, database, files, t); err != nil {
 			return fmt.Errorf("%s: %w", t.slug, err)
 		}
 	}
@@ -71,7 +72,7 @@ var devTenants = []devTenant{
 	{"salon-luna", "Salon Luna", "Luna Rossi", "luna@salonluna.example", "+13055550160", "salon", "starter", "", "", "pending", 0, 0},
 }
 
-func (s *devStack) seedTenant(ctx context.Context, admin caller, database *supabase.DB, t devTenant) error {
+func (s *devStack) seedTenant(ctx context.Context, admin caller, database *supabase.DB, files *supabase.Storage, t devTenant) error {
 	body := map[string]any{
 		"company_name": t.company, "slug": t.slug, "owner_name": t.owner, "owner_email": t.email, "owner_phone": t.phone,
 		"industry": t.industry, "plan_tier": t.plan,
@@ -106,7 +107,7 @@ func (s *devStack) seedTenant(ctx context.Context, admin caller, database *supab
 			return err
 		}
 	}
-	return seedCalls(ctx, database, tenant.ID, t)
+	return seedCalls(ctx, database, files, tenant.ID, t)
 }
 
 type seededTenant struct {
@@ -148,39 +149,4 @@ func orderNumber(ctx context.Context, admin caller, database *supabase.DB, tenan
 		return err
 	}
 	return admin.await(ctx, job)
-}
-
-// seedCalls writes what calls would have left: the voice part will make them by ringing. Rows go through the same
-// triggers that count real calls.
-func seedCalls(ctx context.Context, database *supabase.DB, tenant uuid.UUID, t devTenant) error {
-	return database.Tx(ctx, supabase.AsService("dev seed"), func(tx pgx.Tx) error {
-		var written bool
-		if err := tx.QueryRow(ctx, "select exists (select from call_logs where tenant_id = $1)", tenant).Scan(&written); err != nil || written {
-			return err
-		}
-		_, err := tx.Exec(ctx, `
-with c as (
-  insert into contacts (tenant_id, phone_number, name)
-  select $1, '+1617555' || lpad((1000 + i)::text, 4, '0'), (array['Dana Reyes','Chris Cole','Jo Park','Alex Kim','Robin Shaw','Terry Lund'])[1 + i % 6]
-  from generate_series(0, least($2::int, 12) - 1) i returning id, phone_number, name),
-n as (select id, phone_number from phone_numbers where tenant_id = $1 and is_primary),
-k as (select id, phone_number, name, row_number() over (order by id) - 1 as i, count(*) over () as of from c)
-insert into call_logs (tenant_id, phone_number_id, contact_id, call_sid, from_number, to_number, status, route, end_reason, started_at, answered_at, agent_ended_at, ended_at, closed_at, duration_seconds, agent_seconds, outcome, sentiment, summary, cost_micros)
-select $1, n.id, k.id, 'CA' || md5($1::text || g), k.phone_number, n.phone_number, 'completed', 'agent', 'caller_hung_up', at, at, ended, ended, ended, 40 + g * 7 % 200, 38 + g * 7 % 200,
-  (array['booked','message','answered','transferred'])[1 + g % 4], (array['positive','neutral','positive','negative'])[1 + g % 4],
-  (array['Booked a service visit.','Left a message about an invoice.','Asked for opening hours.','Emergency: handed over at once.'])[1 + g % 4], 85000 + g * 100
-from generate_series(1, $2::int) g cross join n join k on k.i = g % k.of
-cross join lateral (select now() - make_interval(hours => g * 3, mins => g * 11 % 60) as at) w
-cross join lateral (select at + make_interval(secs => 40 + g * 7 % 200) as ended) e`, tenant, t.calls)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `
-insert into appointments (tenant_id, contact_id, starts_at, ends_at, service, customer_name, customer_phone, address)
-select $1, c.id, day + make_interval(hours => 9 + g % 8), day + make_interval(hours => 10 + g % 8), (array['Maintenance','Repair','Consultation'])[1 + g % 3], c.name, c.phone_number, (10 + g) || ' Harbor St, Boston'
-from generate_series(1, $2::int) g
-cross join lateral (select date_trunc('day', now()) + make_interval(days => g - 2) as day) d
-join lateral (select id, name, phone_number from contacts where tenant_id = $1 order by id offset g % 6 limit 1) c on true`, tenant, t.appointments)
-		return err
-	})
 }

@@ -5,6 +5,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/url"
 	"sync"
@@ -43,6 +44,7 @@ type Storage interface {
 	Upload(ctx context.Context, bucket, path, contentType string, body []byte) error
 	Remove(ctx context.Context, bucket string, paths ...string) error
 	SignedURL(ctx context.Context, bucket, path, name string, life time.Duration) (string, error)
+	Download(ctx context.Context, bucket, path string) (io.ReadCloser, bool, error)
 	SignedUpload(ctx context.Context, bucket, path string) (string, error)
 }
 

@@ -9,9 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"kestrel.ai/jobs"
 	"kestrel.ai/server/edge"
-	"kestrel.ai/supabase"
 	"kestrel.ai/supabase/db"
 )
 
@@ -27,7 +25,14 @@ type CallDetail struct {
 	AnalysedAt     *time.Time `json:"analysed_at"`
 	CostMicros     int64      `json:"cost_micros" example:"52000" doc:"Millionths of a US dollar"`
 	Counted        bool       `json:"counted" doc:"Whether the plan's limit counts it"`
+	EndReason      *string    `json:"end_reason" example:"caller_hung_up" doc:"Why it ended"`
+	LatencyP50Ms   *int32     `json:"latency_p50_ms" example:"640" doc:"Half of the receptionist's answers began within so many milliseconds"`
+	LatencyP95Ms   *int32     `json:"latency_p95_ms" example:"1180" doc:"95 % of them did"`
 	Turns          []Turn     `json:"turns" nullable:"false"`
+	Actions        []Action   `json:"actions" nullable:"false" doc:"What the receptionist did on it, in order"`
+
+	Appointments []Appointment `json:"appointments" nullable:"false" doc:"Made on it, as they are now"`
+	Messages     []CallMessage `json:"messages" nullable:"false" doc:"Left on it"`
 }
 
 // Turn is what one side said, or what the receptionist did.
@@ -37,12 +42,20 @@ type Turn struct {
 	Text      string `json:"text" example:"My furnace makes a noise."`
 	StartedMs int32  `json:"started_ms" example:"2300" doc:"Milliseconds from the call's start"`
 	EndedMs   *int32 `json:"ended_ms" example:"4100"`
+	LatencyMs *int32 `json:"latency_ms" example:"640" doc:"From the caller's last word to the answer's first sound; null where nobody waited"`
+
+	Interrupted bool `json:"interrupted" doc:"The caller spoke into it: text is about what was heard"`
 }
 
-var (
-	errNoCall      = edge.NewProblem(http.StatusNotFound, "call_not_found", "There is no such call.")
-	errNoRecording = edge.NewProblem(http.StatusNotFound, "recording_not_found", "This call has no recording.")
-)
+// Action is one use of a tool by the receptionist.
+type Action struct {
+	At         time.Time `json:"at"`
+	Name       string    `json:"name" example:"book_appointment"`
+	DurationMs int32     `json:"duration_ms" example:"120"`
+	TimedOut   bool      `json:"timed_out"`
+}
+
+var errNoCall = edge.NewProblem(http.StatusNotFound, "call_not_found", "There is no such call.")
 
 // CallPath names one of the own calls.
 type CallPath struct {
@@ -73,17 +86,34 @@ func (a *API) callOf(ctx context.Context, tenant, id uuid.UUID) (*callOutput, er
 	if err != nil {
 		return nil, err
 	}
-	turns, err := a.query(ctx).ListTurns(ctx, tenant, id)
+	q := a.query(ctx)
+	turns, err := q.ListTurns(ctx, tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	actions, err := q.ListCallActions(ctx, &tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	appointments, err := q.ListCallAppointments(ctx, tenant, &id)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := q.ListMessagesOfCall(ctx, tenant, &id)
 	if err != nil {
 		return nil, err
 	}
 	return &callOutput{Body: CallDetail{
 		Call: Call{ID: l.ID, Direction: l.Direction, FromNumber: l.FromNumber, ToNumber: l.ToNumber, Status: l.Status, StartedAt: l.StartedAt, EndedAt: l.EndedAt,
 			DurationSeconds: l.DurationSeconds, AgentSeconds: l.AgentSeconds, Outcome: l.Outcome, Summary: l.Summary, Sentiment: l.Sentiment, IsTest: l.IsTest,
-			IsBlocked: l.IsBlocked, ContactID: l.ContactID, CallerName: l.CallerName, HasRecording: l.RecordingPath != nil},
+			IsBlocked: l.IsBlocked, ContactID: l.ContactID, CallerName: l.CallerName, HasRecording: recordingPath(l) != nil},
 		CallSID: l.CallSid, Intent: l.Intent, CallbackNumber: l.CallbackNumber, CallerAddress: l.CallerAddress, FollowUp: l.FollowUp,
 		QualityScore: l.QualityScore, AnalysedAt: l.AnalysedAt, CostMicros: l.CostMicros, Counted: l.UsageID != nil,
-		Turns: each(turns, func(r db.ListTurnsRow) Turn { return Turn(r) }),
+		EndReason: l.EndReason, LatencyP50Ms: l.LatencyP50Ms, LatencyP95Ms: l.LatencyP95Ms,
+		Turns:        each(turns, func(r db.ListTurnsRow) Turn { return Turn(r) }),
+		Actions:      each(actions, func(r db.ListCallActionsRow) Action { return Action(r) }),
+		Appointments: each(appointments, func(r db.ListCallAppointmentsRow) Appointment { return Appointment(r) }),
+		Messages:     each(messages, func(r db.ListMessagesOfCallRow) CallMessage { return CallMessage(r) }),
 	}}, nil
 }
 
@@ -93,42 +123,4 @@ func (a *API) findCall(ctx context.Context, tenant, id uuid.UUID) (db.CallLog, e
 		err = errNoCall
 	}
 	return r.CallLog, err
-}
-
-type redirectOutput struct {
-	Location     string `header:"Location"`
-	CacheControl string `header:"Cache-Control"`
-}
-
-const getRecordingDoc doc = `Get a call's recording
-Redirects to where the file can be read, for a minute and by whoever has that address. Audio elements come here with a
-ticket.`
-
-func (a *API) getRecording(ctx context.Context, in *CallPath) (*redirectOutput, error) {
-	return a.recordingOf(ctx, tenantOf(ctx), in.ID.UUID)
-}
-
-func (a *API) getTenantRecording(ctx context.Context, in *TenantCallPath) (*redirectOutput, error) {
-	return a.recordingOf(ctx, in.ID.UUID, in.CallID.UUID)
-}
-
-func (a *API) recordingOf(ctx context.Context, tenant, id uuid.UUID) (*redirectOutput, error) {
-	l, err := a.findCall(ctx, tenant, id)
-	if err != nil {
-		return nil, err
-	}
-	if l.RecordingPath == nil {
-		return nil, errNoRecording
-	}
-	if a.Storage == nil {
-		return nil, errNoStorage
-	}
-	url, err := a.Storage.SignedURL(ctx, jobs.RecordingsBucket, *l.RecordingPath, "", linkLife)
-	if errors.Is(err, supabase.ErrNoObject) {
-		return nil, errNoRecording
-	}
-	if err != nil {
-		return nil, errNoStorage.Because(err)
-	}
-	return &redirectOutput{Location: url, CacheControl: "no-store"}, nil
 }

@@ -36,7 +36,7 @@ type Call struct {
 }
 
 const callColumns = `l.id, l.direction, l.from_number, l.to_number, l.status, l.started_at, l.ended_at, l.duration_seconds, l.agent_seconds, l.outcome, l.summary,
-  l.sentiment, l.is_test, l.is_blocked, l.contact_id, l.caller_name, l.recording_path is not null as has_recording`
+  l.sentiment, l.is_test, l.is_blocked, l.contact_id, l.caller_name, coalesce(l.recording_path, l.voicemail_path) is not null as has_recording`
 
 // CallFilter is what every list of calls takes.
 type CallFilter struct {

@@ -100,8 +100,35 @@ func TestRecording(t *testing.T) {
 			t.Errorf("%s: %d %q", name, res.StatusCode, file)
 		}
 	}
+	if a := c.Viewer.Do("GET", recording+"?as=stream", nil); a.Status != 200 || string(a.Body) != "RIFF" || a.Header.Get("Content-Type") != "audio/wav" || a.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("stream: %d %v %q", a.Status, a.Header, a.Body)
+	}
+	w.Exec(`update call_logs set recording_path = null, voicemail_path = $2 where id = $1`, call, path)
+	if a := c.Viewer.Do("GET", recording+"?as=stream", nil); string(a.Body) != "RIFF" {
+		t.Errorf("voicemail: %d %q", a.Status, a.Body)
+	}
 	must(t, w.Files.Remove(t.Context(), jobs.RecordingsBucket, path))
-	run(t, []step{{c.Viewer, "GET", recording, nil, 404, "recording_not_found"}})
+	run(t, []step{{c.Viewer, "GET", recording, nil, 404, "recording_not_found"}, {c.Viewer, "GET", recording + "?as=stream", nil, 404, "recording_not_found"}})
+}
+
+func TestWhatWasDoneOnACall(t *testing.T) {
+	t.Parallel()
+	w := apitest.New(t)
+	c := w.Company("haiec", "+18573825169")
+	call := aCall(w, c, "CA1", "2026-03-02T14:30:00Z", "booked", "Hello")
+	w.Exec(`update call_logs set latency_p50_ms = 640, latency_p95_ms = 1180, end_reason = 'caller_hung_up' where id = $1`, call)
+	w.Exec(`update call_turns set latency_ms = 640, interrupted = true where call_id = $1`, call)
+	w.Exec(`select private.emit($1, $2, 'call.tool', '{"name": "book_appointment", "duration_ms": 120}')`, c.ID, call)
+	w.Exec(`insert into appointments (tenant_id, call_id, starts_at, ends_at, customer_name) values ($1, $2, '2026-03-03T14:00Z', '2026-03-03T15:00Z', 'Pat Jones')`, c.ID, call)
+	w.Exec(`insert into call_messages (tenant_id, conversation_id, body) values ($1, $2, 'Bring a ladder')`, c.ID, call)
+	got := apitest.JSON[api.CallDetail](t, c.Viewer.Do("GET", "/api/tenant/calls/"+call.String(), nil))
+	if *got.LatencyP50Ms != 640 || *got.LatencyP95Ms != 1180 || *got.EndReason != "caller_hung_up" || *got.Turns[0].LatencyMs != 640 || !got.Turns[0].Interrupted {
+		t.Errorf("%+v", got)
+	}
+	if len(got.Actions) != 1 || got.Actions[0].Name != "book_appointment" || got.Actions[0].DurationMs != 120 ||
+		len(got.Appointments) != 1 || got.Appointments[0].CustomerName != "Pat Jones" || len(got.Messages) != 1 || got.Messages[0].Body != "Bring a ladder" {
+		t.Errorf("%+v %+v %+v", got.Actions, got.Appointments, got.Messages)
+	}
 }
 
 func TestAnalytics(t *testing.T) {

@@ -112,6 +112,7 @@ func (a *API) routes() {
 	add(a, "GET /api/tenant/numbers", tenant(edge.ReadTenant), "listNumbers", ownNumbersDoc, a.listOwnNumbers)
 	add(a, "POST /api/tenant/numbers/{id}/webhook-check", tenant(edge.WriteTenant), "checkOwnWebhooks", checkWebhooksDoc, a.checkWebhooks)
 	add(a, "GET /api/tenant/usage", tenant(edge.ReadTenant), "getUsage", usageDoc, a.usage)
+	add(a, "GET /api/tenant/plans", tenant(edge.ReadTenant), "listPlanOffers", offeredPlansDoc, a.listOfferedPlans)
 	add(a, "POST /api/tenant/plan-request", tenant(edge.RequestPlan), "requestPlan", requestPlanDoc, a.requestPlan, created)
 	add(a, "GET /api/tenant/plan-requests", tenant(edge.ReadTenant), "listOwnPlanRequests", listOwnPlanRequestsDoc, a.listOwnPlanRequests)
 	add(a, "DELETE /api/tenant/plan-requests/{id}", tenant(edge.RequestPlan), "withdrawPlan", withdrawPlanDoc, a.withdrawPlan, conflicts)

@@ -335,6 +335,7 @@ var requests = map[string]func(s subject) request{
 	"mintTicket": func(s subject) request { return request{body: body("path", "/api/jobs/"+s.job.String())} },
 
 	"listOfferedPlans": func(subject) request { return request{} },
+	"listPlanOffers":   func(subject) request { return request{} },
 	"checkSlug":        func(subject) request { return request{path: map[string]string{"?": "name=Fresh"}} },
 	"createDraft":      func(subject) request { return request{body: body("company_name", "Fresh")} },
 	"keepDraft":        func(subject) request { r := drafted(); r.body = body("step", 1, "company_name", "Fresh"); return r },

@@ -250,6 +250,100 @@ func (q *Queries) FindCall(ctx context.Context, tenantID uuid.UUID, iD uuid.UUID
 	return i, err
 }
 
+const listCallActions = `-- name: ListCallActions :many
+select created_at as at, (data ->> 'name')::text as name, coalesce((data ->> 'duration_ms')::int, 0)::int as duration_ms, coalesce((data ->> 'timed_out')::boolean, false)::boolean as timed_out
+from events where tenant_id = $1 and subject_id = $2 and type = 'call.tool' order by id limit 200
+`
+
+type ListCallActionsRow struct {
+	At         time.Time `json:"at"`
+	Name       string    `json:"name"`
+	DurationMs int32     `json:"duration_ms"`
+	TimedOut   bool      `json:"timed_out"`
+}
+
+func (q *Queries) ListCallActions(ctx context.Context, tenantID *uuid.UUID, callID uuid.UUID) ([]ListCallActionsRow, error) {
+	rows, err := q.db.Query(ctx, listCallActions, tenantID, callID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListCallActionsRow{}
+	for rows.Next() {
+		var i ListCallActionsRow
+		if err := rows.Scan(
+			&i.At,
+			&i.Name,
+			&i.DurationMs,
+			&i.TimedOut,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listCallAppointments = `-- name: ListCallAppointments :many
+select id, starts_at, ends_at, lane, status, service, customer_name, customer_phone, address, notes, contact_id, call_id, created_at, updated_at
+from appointments where tenant_id = $1 and call_id = $2 order by starts_at, id limit 50
+`
+
+type ListCallAppointmentsRow struct {
+	ID            uuid.UUID  `json:"id"`
+	StartsAt      time.Time  `json:"starts_at"`
+	EndsAt        time.Time  `json:"ends_at"`
+	Lane          int16      `json:"lane"`
+	Status        string     `json:"status"`
+	Service       string     `json:"service"`
+	CustomerName  string     `json:"customer_name"`
+	CustomerPhone *string    `json:"customer_phone"`
+	Address       string     `json:"address"`
+	Notes         string     `json:"notes"`
+	ContactID     *uuid.UUID `json:"contact_id"`
+	CallID        *uuid.UUID `json:"call_id"`
+	CreatedAt     time.Time  `json:"created_at"`
+	UpdatedAt     time.Time  `json:"updated_at"`
+}
+
+func (q *Queries) ListCallAppointments(ctx context.Context, tenantID uuid.UUID, callID *uuid.UUID) ([]ListCallAppointmentsRow, error) {
+	rows, err := q.db.Query(ctx, listCallAppointments, tenantID, callID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListCallAppointmentsRow{}
+	for rows.Next() {
+		var i ListCallAppointmentsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.StartsAt,
+			&i.EndsAt,
+			&i.Lane,
+			&i.Status,
+			&i.Service,
+			&i.CustomerName,
+			&i.CustomerPhone,
+			&i.Address,
+			&i.Notes,
+			&i.ContactID,
+			&i.CallID,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listCallEvents = `-- name: ListCallEvents :many
 select e.id, e.subject_id, e.type, e.created_at, (e.data || coalesce(
     (select jsonb_build_object('text', u.text, 'started_ms', u.started_ms, 'ended_ms', u.ended_ms) from call_turns u
@@ -340,16 +434,65 @@ func (q *Queries) ListLiveCalls(ctx context.Context, tenantID uuid.UUID, since t
 	return items, nil
 }
 
+const listMessagesOfCall = `-- name: ListMessagesOfCall :many
+select id, contact_id, conversation_id, caller_name, caller_phone, body, is_urgent, read_at, created_at
+from call_messages where tenant_id = $1 and conversation_id = $2 order by id limit 50
+`
+
+type ListMessagesOfCallRow struct {
+	ID             uuid.UUID  `json:"id"`
+	ContactID      *uuid.UUID `json:"contact_id"`
+	ConversationID *uuid.UUID `json:"conversation_id"`
+	CallerName     string     `json:"caller_name"`
+	CallerPhone    *string    `json:"caller_phone"`
+	Body           string     `json:"body"`
+	IsUrgent       bool       `json:"is_urgent"`
+	ReadAt         *time.Time `json:"read_at"`
+	CreatedAt      time.Time  `json:"created_at"`
+}
+
+func (q *Queries) ListMessagesOfCall(ctx context.Context, tenantID uuid.UUID, callID *uuid.UUID) ([]ListMessagesOfCallRow, error) {
+	rows, err := q.db.Query(ctx, listMessagesOfCall, tenantID, callID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListMessagesOfCallRow{}
+	for rows.Next() {
+		var i ListMessagesOfCallRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.ContactID,
+			&i.ConversationID,
+			&i.CallerName,
+			&i.CallerPhone,
+			&i.Body,
+			&i.IsUrgent,
+			&i.ReadAt,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listTurns = `-- name: ListTurns :many
-select position, speaker, text, started_ms, ended_ms from call_turns where tenant_id = $1 and call_id = $2 order by position
+select position, speaker, text, started_ms, ended_ms, latency_ms, interrupted from call_turns where tenant_id = $1 and call_id = $2 order by position
 `
 
 type ListTurnsRow struct {
-	Position  int32  `json:"position"`
-	Speaker   string `json:"speaker"`
-	Text      string `json:"text"`
-	StartedMs int32  `json:"started_ms"`
-	EndedMs   *int32 `json:"ended_ms"`
+	Position    int32  `json:"position"`
+	Speaker     string `json:"speaker"`
+	Text        string `json:"text"`
+	StartedMs   int32  `json:"started_ms"`
+	EndedMs     *int32 `json:"ended_ms"`
+	LatencyMs   *int32 `json:"latency_ms"`
+	Interrupted bool   `json:"interrupted"`
 }
 
 func (q *Queries) ListTurns(ctx context.Context, tenantID uuid.UUID, callID uuid.UUID) ([]ListTurnsRow, error) {
@@ -367,6 +510,8 @@ func (q *Queries) ListTurns(ctx context.Context, tenantID uuid.UUID, callID uuid
 			&i.Text,
 			&i.StartedMs,
 			&i.EndedMs,
+			&i.LatencyMs,
+			&i.Interrupted,
 		); err != nil {
 			return nil, err
 		}

@@ -4,7 +4,19 @@
 select sqlc.embed(call_logs) from call_logs where tenant_id = @tenant_id and id = @id;
 
 -- name: ListTurns :many
-select position, speaker, text, started_ms, ended_ms from call_turns where tenant_id = @tenant_id and call_id = @call_id order by position;
+select position, speaker, text, started_ms, ended_ms, latency_ms, interrupted from call_turns where tenant_id = @tenant_id and call_id = @call_id order by position;
+
+-- name: ListCallActions :many
+select created_at as at, (data ->> 'name')::text as name, coalesce((data ->> 'duration_ms')::int, 0)::int as duration_ms, coalesce((data ->> 'timed_out')::boolean, false)::boolean as timed_out
+from events where tenant_id = @tenant_id and subject_id = @call_id and type = 'call.tool' order by id limit 200;
+
+-- name: ListCallAppointments :many
+select id, starts_at, ends_at, lane, status, service, customer_name, customer_phone, address, notes, contact_id, call_id, created_at, updated_at
+from appointments where tenant_id = @tenant_id and call_id = @call_id order by starts_at, id limit 50;
+
+-- name: ListMessagesOfCall :many
+select id, contact_id, conversation_id, caller_name, caller_phone, body, is_urgent, read_at, created_at
+from call_messages where tenant_id = @tenant_id and conversation_id = @call_id order by id limit 50;
 
 -- name: CallTotals :one
 select count(*)::int as calls, count(usage_id)::int as counted, count(*) filter (where agent_seconds > 0)::int as answered,
