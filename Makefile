@@ -72,11 +72,11 @@ test-ui: admin-ui/node_modules/.installed ## Check, type and test the UI
 .PHONY: test-e2e
 test-e2e: build admin-ui/e2e/node_modules/.installed ## Run the browser tests against bin/kestrel dev: make test-e2e ARGS='journeys --headed'
 	cd admin-ui && node_modules/.bin/tsc -p e2e --noEmit
-	cd admin-ui/e2e && node_modules/.bin/playwright test --project browser $(ARGS)
+	cd admin-ui/e2e && node_modules/.bin/playwright test --project=browser $(ARGS)
 
 .PHONY: lighthouse
 lighthouse: build admin-ui/e2e/node_modules/.installed admin-ui/e2e/lighthouse/node_modules/.installed ## Score the entries by Lighthouse, on a phone and a desktop
-	cd admin-ui/e2e && node_modules/.bin/playwright test --project lighthouse $(ARGS)
+	cd admin-ui/e2e && node_modules/.bin/playwright test --project=lighthouse $(ARGS)
 
 .PHONY: lint
 lint: bin/tools/golangci-lint ## Run gofmt, vet and the linters
