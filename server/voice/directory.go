@@ -2,6 +2,7 @@ package voice
 
 import (
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"slices"
 	"sync"
@@ -32,6 +33,7 @@ type Listing struct {
 	numbers []string // E.164, live
 	blocked map[string]struct{}
 	usage   atomic.Pointer[usage]
+	read    [sha256.Size]byte // of what the settings were made of
 }
 
 type usage struct {
@@ -67,7 +69,7 @@ type Directory struct {
 	tenants map[uuid.UUID]*Listing
 	numbers map[string]*Listing
 	slugs   map[string]*Listing
-	ours    map[string]struct{} // every number of Kestrel's, live or not yet
+	ours    map[string]uuid.UUID // every number of Kestrel's, live or not yet, and whose it is
 
 	changed chan struct{}
 	pending struct {
@@ -81,7 +83,7 @@ type Directory struct {
 func NewDirectory(d *supabase.DB, now func() time.Time, log *slog.Logger) *Directory {
 	dir := &Directory{
 		q: db.New(d.As(supabase.AsService("webhook:twilio"))), now: now, log: log,
-		tenants: map[uuid.UUID]*Listing{}, numbers: map[string]*Listing{}, slugs: map[string]*Listing{}, ours: map[string]struct{}{},
+		tenants: map[uuid.UUID]*Listing{}, numbers: map[string]*Listing{}, slugs: map[string]*Listing{}, ours: map[string]uuid.UUID{},
 		changed: make(chan struct{}, 1),
 	}
 	dir.pending.tenants = map[uuid.UUID]bool{}

@@ -2,6 +2,9 @@ package voice
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,7 +20,7 @@ func (d *Directory) load(ctx context.Context, tenant *uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	numbers, err := d.q.OwnedNumbers(ctx)
+	numbers, err := d.q.OwnedNumbers(ctx, tenant)
 	if err != nil {
 		return err
 	}
@@ -25,19 +28,18 @@ func (d *Directory) load(ctx context.Context, tenant *uuid.UUID) error {
 	for _, r := range rows {
 		lines = append(lines, d.line(r, at))
 	}
-	ours := make(map[string]struct{}, len(numbers))
-	for _, n := range numbers {
-		ours[n] = struct{}{}
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ours = ours
 	if tenant == nil {
 		size := len(lines)
+		d.ours = make(map[string]uuid.UUID, len(numbers))
 		d.tenants, d.numbers, d.slugs = make(map[uuid.UUID]*Listing, size), make(map[string]*Listing, size), make(map[string]*Listing, size)
 		d.loaded = true
 	} else {
 		d.forget(*tenant)
+	}
+	for _, n := range numbers {
+		d.ours[n.PhoneNumber] = n.TenantID
 	}
 	for _, l := range lines {
 		d.tenants[l.Profile.TenantID] = l
@@ -53,6 +55,7 @@ func (d *Directory) load(ctx context.Context, tenant *uuid.UUID) error {
 
 // forget takes a tenant out. A number or slug that has gone to another tenant meanwhile stays there.
 func (d *Directory) forget(tenant uuid.UUID) {
+	maps.DeleteFunc(d.ours, func(_ string, of uuid.UUID) bool { return of == tenant })
 	old, ok := d.tenants[tenant]
 	if !ok {
 		return
@@ -71,11 +74,9 @@ func (d *Directory) forget(tenant uuid.UUID) {
 }
 
 func (d *Directory) line(r db.VoiceTenantsRow, at time.Time) *Listing {
-	settings, wrong := agent.Complete(r.Settings, r.Industry, r.CompanyName)
-	if len(wrong) > 0 {
-		d.log.Warn("voice: settings of a receptionist cannot be used; the defaults stand in for them", "tenant_id", r.ID, "version", r.Version, "field", wrong[0].Field)
-	}
+	settings, read := d.settings(r)
 	l := &Listing{
+		read: read,
 		Profile: &agent.Profile{
 			TenantID: r.ID, Slug: r.Slug, CompanyName: r.CompanyName, Timezone: r.Timezone, ForwardTo: r.ForwardTo, Version: int(r.Version), Settings: settings,
 		},
@@ -86,6 +87,22 @@ func (d *Directory) line(r db.VoiceTenantsRow, at time.Time) *Listing {
 	}
 	l.usage.Store(usageOf(r.CurrentMonthCalls, r.MaxMonthlyCalls, r.PeriodEnd, at))
 	return l
+}
+
+// settings completes a receptionist's settings, which takes 200 µs: those that have not changed since are kept.
+func (d *Directory) settings(r db.VoiceTenantsRow) (agent.Settings, [sha256.Size]byte) {
+	read := sha256.Sum256(fmt.Appendf(nil, "%q %q %s", r.Industry, r.CompanyName, r.Settings))
+	d.mu.RLock()
+	old, known := d.tenants[r.ID]
+	d.mu.RUnlock()
+	if known && old.read == read {
+		return old.Profile.Settings, read
+	}
+	settings, wrong := agent.Complete(r.Settings, r.Industry, r.CompanyName)
+	if len(wrong) > 0 {
+		d.log.Warn("voice: settings of a receptionist cannot be used; the defaults stand in for them", "tenant_id", r.ID, "version", r.Version, "field", wrong[0].Field)
+	}
+	return settings, read
 }
 
 func (d *Directory) loadUsage(ctx context.Context, tenant *uuid.UUID) error {

@@ -3,6 +3,8 @@ package voice_test
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +74,33 @@ func completedMissed(t *testing.T) {
 	for _, kind := range []string{"call_analyze", "call_notify"} {
 		o.row(`select count(*) = 1 from jobs where kind = $1`, kind)
 	}
+}
+
+// TestACallThatWeKnowNothingOf: its webhooks reached nobody, as in an outage. Twilio's list has it, and so in the end have we.
+func TestACallThatWeKnowNothingOf(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	fallback := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/xml")
+		_, _ = rw.Write([]byte(`<Response><Say>Please call again later.</Say><Hangup/></Response>`))
+	}))
+	t.Cleanup(fallback.Close)
+	n, owned, err := o.twilio.FindByNumber(t.Context(), haiec)
+	if err != nil || !owned {
+		t.Fatal(owned, err)
+	}
+	n.Webhooks.Voice, n.Webhooks.Status = fallback.URL, ""
+	_, err = o.twilio.SetWebhooks(t.Context(), n.SID, n.Webhooks)
+	o.must(err)
+	call := caller.Ring(t, o.vendor, haiec, aCaller).Ends()
+	if rows := value[int](o, `select count(*)::int from call_logs`); rows != 0 {
+		t.Fatalf("%d calls are known", rows)
+	}
+	for range 2 {
+		o.reconcile(10 * time.Minute)
+	}
+	o.row(`select count(*) = 1 and bool_and(c.call_sid = $1 and t.slug = 'haiec' and c.from_number = $2 and c.to_number = $3 and c.status = 'completed' and c.duration_seconds = $4
+		and c.direction = 'inbound' and c.carrier_cost_micros > 0 and c.closed_at is not null and c.usage_id is null) from call_logs c join tenants t on t.id = c.tenant_id`, call.SID, aCaller, haiec, call.DurationS)
 }
 
 func postgresStopped(t *testing.T) {

@@ -118,22 +118,28 @@ func (q *Queries) OpenCalls(ctx context.Context, before time.Time, asked time.Ti
 }
 
 const ownedNumbers = `-- name: OwnedNumbers :many
-select phone_number from phone_numbers where released_at is null
+select phone_number, tenant_id from phone_numbers where released_at is null and ($1::uuid is null or tenant_id = $1::uuid)
 `
 
-func (q *Queries) OwnedNumbers(ctx context.Context) ([]string, error) {
-	rows, err := q.db.Query(ctx, ownedNumbers)
+type OwnedNumbersRow struct {
+	PhoneNumber string    `json:"phone_number"`
+	TenantID    uuid.UUID `json:"tenant_id"`
+}
+
+// Of all tenants, deleted ones too, or of the one named.
+func (q *Queries) OwnedNumbers(ctx context.Context, tenantID *uuid.UUID) ([]OwnedNumbersRow, error) {
+	rows, err := q.db.Query(ctx, ownedNumbers, tenantID)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []string{}
+	items := []OwnedNumbersRow{}
 	for rows.Next() {
-		var phone_number string
-		if err := rows.Scan(&phone_number); err != nil {
+		var i OwnedNumbersRow
+		if err := rows.Scan(&i.PhoneNumber, &i.TenantID); err != nil {
 			return nil, err
 		}
-		items = append(items, phone_number)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -235,7 +241,7 @@ select t.id, t.slug, t.company_name, t.industry, t.subscription_status, coalesce
 from tenants t
 left join agent_versions v on v.tenant_id = t.id and v.state = 'published'
 left join tenant_usage u on u.tenant_id = t.id and u.is_current
-where t.deleted_at is null and ($1::uuid is null or t.id = $1::uuid)
+where t.deleted_at is null and t.id between coalesce($1::uuid, '00000000-0000-0000-0000-000000000000') and coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 `
 
 type VoiceTenantsRow struct {
@@ -257,7 +263,7 @@ type VoiceTenantsRow struct {
 }
 
 // Calls and texts: what the directory keeps in memory, and what the journal and reconciliation write.
-// Every tenant that has a live number, or the one named: its routing, its published receptionist, its use and its blocked callers.
+// Every tenant, or the one named (as a range, which one plan serves either way): its routing, its published receptionist, its use and its blocked callers.
 func (q *Queries) VoiceTenants(ctx context.Context, tenantID *uuid.UUID) ([]VoiceTenantsRow, error) {
 	rows, err := q.db.Query(ctx, voiceTenants, tenantID)
 	if err != nil {
@@ -296,7 +302,7 @@ func (q *Queries) VoiceTenants(ctx context.Context, tenantID *uuid.UUID) ([]Voic
 
 const voiceUsage = `-- name: VoiceUsage :many
 select t.id, t.max_monthly_calls, t.current_month_calls, u.period_end from tenants t left join tenant_usage u on u.tenant_id = t.id and u.is_current
-where t.deleted_at is null and ($1::uuid is null or t.id = $1::uuid)
+where t.deleted_at is null and t.id between coalesce($1::uuid, '00000000-0000-0000-0000-000000000000') and coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 `
 
 type VoiceUsageRow struct {

@@ -1,7 +1,7 @@
 -- Calls and texts: what the directory keeps in memory, and what the journal and reconciliation write.
 
 -- name: VoiceTenants :many
--- Every tenant that has a live number, or the one named: its routing, its published receptionist, its use and its blocked callers.
+-- Every tenant, or the one named (as a range, which one plan serves either way): its routing, its published receptionist, its use and its blocked callers.
 select t.id, t.slug, t.company_name, t.industry, t.subscription_status, coalesce(t.forward_to_number, '')::text as forward_to, t.timezone,
   t.max_monthly_calls, t.current_month_calls, u.period_end,
   array(select s.slug from tenant_slugs s where s.tenant_id = t.id)::text[] as slugs,
@@ -11,14 +11,15 @@ select t.id, t.slug, t.company_name, t.industry, t.subscription_status, coalesce
 from tenants t
 left join agent_versions v on v.tenant_id = t.id and v.state = 'published'
 left join tenant_usage u on u.tenant_id = t.id and u.is_current
-where t.deleted_at is null and (sqlc.narg('tenant_id')::uuid is null or t.id = sqlc.narg('tenant_id')::uuid);
+where t.deleted_at is null and t.id between coalesce(sqlc.narg('tenant_id')::uuid, '00000000-0000-0000-0000-000000000000') and coalesce(sqlc.narg('tenant_id')::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
 
 -- name: VoiceUsage :many
 select t.id, t.max_monthly_calls, t.current_month_calls, u.period_end from tenants t left join tenant_usage u on u.tenant_id = t.id and u.is_current
-where t.deleted_at is null and (sqlc.narg('tenant_id')::uuid is null or t.id = sqlc.narg('tenant_id')::uuid);
+where t.deleted_at is null and t.id between coalesce(sqlc.narg('tenant_id')::uuid, '00000000-0000-0000-0000-000000000000') and coalesce(sqlc.narg('tenant_id')::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
 
 -- name: OwnedNumbers :many
-select phone_number from phone_numbers where released_at is null;
+-- Of all tenants, deleted ones too, or of the one named.
+select phone_number, tenant_id from phone_numbers where released_at is null and (sqlc.narg('tenant_id')::uuid is null or tenant_id = sqlc.narg('tenant_id')::uuid);
 
 -- name: RecordCallEvent :one
 select private.record_call_event(@id::uuid, @type::text, @tenant_id::uuid, @call_id::uuid, @call_sid::text, @at::timestamptz, @data::jsonb)::boolean;
